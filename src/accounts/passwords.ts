@@ -1,0 +1,142 @@
+import { constantTimeEqual } from '@oslojs/crypto/subtle'
+import { decodeBase64, encodeBase64 } from '@oslojs/encoding'
+import { eq } from 'drizzle-orm'
+import { randomBytes, randomString } from '../crypto.ts'
+import type { Database } from '../database/connect.ts'
+import { common_passwords } from '../database/schema.ts'
+
+/** The two key derivations, as the runtime offers them, and the one that new passwords get. */
+export type Kdf = {
+  preferred: 'pbkdf2_sha256' | 'scrypt'
+  pbkdf2: (password: Uint8Array, salt: Uint8Array, iterations: number, length: number) => Promise<Uint8Array>
+  scrypt: (password: Uint8Array, salt: Uint8Array, cost: ScryptCost, length: number) => Promise<Uint8Array>
+}
+
+export type ScryptCost = { N: number; r: number; p: number }
+
+type Encoded = { salt: string; hash: Uint8Array } & (
+  | { algorithm: 'pbkdf2_sha256'; iterations: number }
+  | { algorithm: 'scrypt'; cost: ScryptCost }
+)
+
+// Django 5.2's defaults.
+const ITERATIONS = 1_000_000
+const SCRYPT: ScryptCost = { N: 16384, r: 8, p: 5 }
+
+/** Hashes a password with the preferred algorithm, in Django's encoding. */
+export async function hashPassword(kdf: Kdf, password: string): Promise<string> {
+  const salt = newSalt()
+  const encoded = preferredWith(kdf, salt, new Uint8Array(kdf.preferred === 'scrypt' ? 64 : 32))
+  return write({ ...encoded, hash: await derive(kdf, password, encoded) })
+}
+
+/** Whether a password is the one behind Django's encoding; false, and fast, where that is of no use or would cost too much. */
+export async function verifyPassword(kdf: Kdf, password: string, encoded: string): Promise<boolean> {
+  const read = parse(encoded)
+  return read !== undefined && constantTimeEqual(await derive(kdf, password, read), read.hash)
+}
+
+/** A hash that no password has, which costs as much to verify as a real one: for the accounts that do not exist. */
+export const unmatchable = (kdf: Kdf) =>
+  write(preferredWith(kdf, newSalt(), randomBytes(kdf.preferred === 'scrypt' ? 64 : 32)))
+
+/** Whether a hash is of another algorithm than the preferred one, or of a lower cost. */
+export function isOutdated(kdf: Kdf, encoded: string): boolean {
+  const read = parse(encoded)
+  if (read?.algorithm !== kdf.preferred) return true
+  return read.algorithm === 'scrypt' ? work(read.cost) < work(SCRYPT) : read.iterations < ITERATIONS
+}
+
+/**
+ * Why a password must not be used, as a sentence; undefined when it may. Length and commonness, as NIST SP 800-63B and
+ * OWASP ASVS 5.0 (6.2) ask for, no rules of composition, and nothing made of the user's own address and name.
+ */
+export async function weakness(db: Database, password: string, personal: string[]): Promise<string | undefined> {
+  const length = [...password].length
+  if (length < 8) return 'The password is too short: it takes at least 8 characters.'
+  if (length > 256) return 'The password is too long: it takes at most 256 characters.'
+  if (isMadeOf(password, personal)) return 'The password is made of your own e-mail address or name.'
+  const lower = password.toLowerCase()
+  const common = await db.select().from(common_passwords).where(eq(common_passwords.password, lower))
+  if (common.length > 0 || new Set(lower).size === 1) return 'The password is one of those that everyone tries first.'
+  return undefined
+}
+
+/** Whether, with the user's own words taken out, too little is left to guess. */
+function isMadeOf(password: string, personal: string[]): boolean {
+  const whole = personal.map((text) => text.toLowerCase())
+  const words = whole.flatMap((text) => [text, ...text.split(/[^\p{L}\p{N}]+/u)]).filter((word) => word.length > 2)
+  let rest = password.toLowerCase()
+  for (const word of words.sort((a, b) => b.length - a.length)) rest = rest.replaceAll(word, '')
+  if (rest.length === password.length) return false
+  return rest.length < 4 || !/\p{L}/u.test(rest)
+}
+
+const newSalt = () => randomString('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789', 22)
+
+const preferredWith = (kdf: Kdf, salt: string, hash: Uint8Array): Encoded =>
+  kdf.preferred === 'scrypt'
+    ? { algorithm: 'scrypt', cost: SCRYPT, salt, hash }
+    : { algorithm: 'pbkdf2_sha256', iterations: ITERATIONS, salt, hash }
+
+function derive(kdf: Kdf, password: string, encoded: Encoded): Promise<Uint8Array> {
+  const [secret, salt] = [password, encoded.salt].map((text) => new TextEncoder().encode(text)) as [
+    Uint8Array,
+    Uint8Array,
+  ]
+  return encoded.algorithm === 'scrypt'
+    ? kdf.scrypt(secret, salt, encoded.cost, encoded.hash.length)
+    : kdf.pbkdf2(secret, salt, encoded.iterations, encoded.hash.length)
+}
+
+function write(encoded: Encoded): string {
+  const hash = encodeBase64(encoded.hash)
+  if (encoded.algorithm === 'pbkdf2_sha256') return `pbkdf2_sha256$${encoded.iterations}$${encoded.salt}$${hash}`
+  const { N, r, p } = encoded.cost
+  return `scrypt$${N}$${encoded.salt}$${r}$${p}$${hash}`
+}
+
+// Whoever can write to the table must not be able to stop the server with a hash: more than twice Django's newest cost,
+// or more than 32 MiB, or than the 2^20 that Workers allow, is not computed.
+const MOST_ITERATIONS = 4_000_000
+const MOST_SCRYPT_BLOCKS = 2 ** 18
+const MOST_SCRYPT_WORK = 2 ** 20
+
+function parse(encoded: string): Encoded | undefined {
+  const [algorithm, ...parts] = encoded.split('$')
+  if (algorithm === 'pbkdf2_sha256' && parts.length === 3) {
+    const [count, salt, hash] = parts as [string, string, string]
+    const iterations = positive(count)
+    const bytes = bytesOf(hash, 32)
+    if (isSalt(salt) && bytes && iterations <= MOST_ITERATIONS) return { algorithm, iterations, salt, hash: bytes }
+  }
+  if (algorithm === 'scrypt' && parts.length === 5) {
+    const [blocks, salt, size, lanes, hash] = parts as [string, string, string, string, string]
+    const cost = { N: positive(blocks), r: positive(size), p: positive(lanes) }
+    const bytes = bytesOf(hash, 64)
+    if (isSalt(salt) && bytes && isAffordable(cost)) return { algorithm, cost, salt, hash: bytes }
+  }
+  return undefined
+}
+
+const positive = (digits: string) => (/^[1-9]\d{0,8}$/.test(digits) ? Number(digits) : Number.POSITIVE_INFINITY)
+
+const isSalt = (salt: string) => salt.length > 0 && salt.length <= 256
+
+const work = ({ N, r, p }: ScryptCost) => N * r * p
+
+// RFC 7914: N is a power of two above 1.
+const isAffordable = (cost: ScryptCost) =>
+  Number.isInteger(Math.log2(cost.N)) &&
+  cost.N > 1 &&
+  cost.N * cost.r <= MOST_SCRYPT_BLOCKS &&
+  work(cost) <= MOST_SCRYPT_WORK
+
+function bytesOf(base64: string, length: number): Uint8Array | undefined {
+  try {
+    const bytes = decodeBase64(base64)
+    return bytes.length === length ? bytes : undefined
+  } catch {
+    return undefined
+  }
+}

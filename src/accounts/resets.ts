@@ -1,0 +1,53 @@
+import { and, eq, gt, sql } from 'drizzle-orm'
+import type { Database } from '../database/connect.ts'
+import { password_resets, users } from '../database/schema.ts'
+import { hashCode, newCode } from './codes.ts'
+import { account, findUser } from './users.ts'
+
+export const RESET_MINUTES = 15
+
+/** Makes a reset code for the account of an address, which ends an older one; undefined when there is no account. */
+export async function createReset(db: Database, email: string, now: Date) {
+  const user = await findUser(db, email)
+  if (!user) return undefined
+  const code = newCode()
+  const code_hash = hashCode(code) as Uint8Array
+  const expires_at = new Date(now.getTime() + RESET_MINUTES * 60_000).toISOString()
+  await db
+    .insert(password_resets)
+    .values({ user_id: user.account.id, code_hash, expires_at })
+    .onConflictDoUpdate({ target: password_resets.user_id, set: { code_hash, expires_at } })
+  return { email: user.account.email, code }
+}
+
+/** The account that a live reset code is for, the code kept; undefined for any other text. */
+export async function findReset(db: Database, code: string, now: Date) {
+  const code_hash = hashCode(code)
+  if (!code_hash) return undefined
+  const [found] = await db
+    .select(account)
+    .from(password_resets)
+    .innerJoin(users, eq(users.id, password_resets.user_id))
+    .where(isLive(code_hash, now))
+  return found
+}
+
+/** Uses a reset code up and sets the password, which ends every session. False when the code is not live any more. */
+export async function resetPassword(db: Database, code: string, password: string, now: Date): Promise<boolean> {
+  const code_hash = hashCode(code)
+  if (!code_hash) return false
+  const used = db
+    .$with('used')
+    .as(db.delete(password_resets).where(isLive(code_hash, now)).returning({ user_id: password_resets.user_id }))
+  const reset = await db
+    .with(used)
+    .update(users)
+    .set({ password, password_version: sql`${users.password_version} + 1`, updated_at: now.toISOString() })
+    .from(used)
+    .where(eq(users.id, used.user_id))
+    .returning({ id: users.id })
+  return reset.length > 0
+}
+
+const isLive = (code_hash: Uint8Array, now: Date) =>
+  and(eq(password_resets.code_hash, code_hash), gt(password_resets.expires_at, now.toISOString()))

@@ -1,0 +1,98 @@
+import { OpenAPIHono, z } from '@hono/zod-openapi'
+import type { MiddlewareHandler } from 'hono'
+import { cors } from 'hono/cors'
+import { requestId } from 'hono/request-id'
+import { routePath } from 'hono/route'
+import { secureHeaders } from 'hono/secure-headers'
+import manifest from '../package.json' with { type: 'json' }
+import { accounts } from './accounts/routes.ts'
+import { isMigrated } from './database/migrated.ts'
+import { json, publicRoute, refuseInvalid, serveDocument } from './openapi.ts'
+import { answerProblem, Problem, retryLater } from './problem.ts'
+import type { Env } from './services.ts'
+
+const logRequest: MiddlewareHandler<Env> = async (c, next) => {
+  const start = performance.now()
+  await next()
+  const ms = Math.round((performance.now() - start) * 100) / 100
+  const { method } = c.req
+  c.env.log.info({ request_id: c.var.requestId, method, route: routePath(c, -1), status: c.res.status, ms })
+}
+
+const noStore: MiddlewareHandler<Env> = (c, next) => {
+  c.header('Cache-Control', 'no-store')
+  return next()
+}
+
+const secure = secureHeaders({
+  contentSecurityPolicy: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
+  strictTransportSecurity: 'max-age=31536000; includeSubDomains',
+  xFrameOptions: 'DENY',
+  overwrite: false,
+})
+
+const crossOrigin = cors({
+  origin: (origin, c) => (c.env.settings.CORS_ORIGINS.includes(origin) ? origin : null),
+  allowHeaders: ['Authorization', 'Content-Type', 'If-Match', 'If-None-Match', 'Last-Event-ID', 'X-Request-Id'],
+  exposeHeaders: ['ETag', 'Link', 'Location', 'Retry-After', 'X-Request-Id'],
+  maxAge: 600,
+})
+
+const allowOrigins: MiddlewareHandler<Env> = (c, next) =>
+  c.env.settings.CORS_ORIGINS.length > 0 ? crossOrigin(c, next) : next()
+
+const State = z.strictObject({ status: z.literal('ok') })
+
+const probes = new OpenAPIHono<Env>()
+  .openapi(
+    publicRoute({
+      method: 'get',
+      path: '/healthz',
+      operationId: 'isAlive',
+      summary: 'Whether the process lives',
+      tags: ['Probes'],
+      responses: { 200: json(State, 'It does.') },
+    }),
+    (c) => c.json({ status: 'ok' as const }, 200),
+  )
+  .openapi(
+    publicRoute({
+      method: 'get',
+      path: '/readyz',
+      operationId: 'isReady',
+      summary: 'Whether the database answers and is migrated',
+      tags: ['Probes'],
+      responses: { 200: json(State, 'It does, and it is.') },
+    }),
+    async (c) => {
+      if (!(await isMigrated(c.env.db))) throw retryLater('unavailable', 10, 'The database is not migrated.')
+      return c.json({ status: 'ok' as const }, 200)
+    },
+  )
+
+const api = new OpenAPIHono<Env>({ strict: false, defaultHook: refuseInvalid })
+api.use(requestId(), logRequest, noStore, secure, allowOrigins)
+api.notFound((c) => answerProblem(new Problem('not_found', { detail: 'There is nothing at this path.' }), c))
+api.onError(answerProblem)
+
+/** The whole API. Entry points give it a request and its services; `typeof app` types a client. */
+export const app = api.route('/accounts', accounts).route('/', probes)
+
+serveDocument(app, { version: manifest.version, description: manifest.description })
+refuseOtherMethods()
+
+/** Answers 405 where a path is known and its method is not; without this it would be a 404. */
+function refuseOtherMethods() {
+  const declared = Map.groupBy(
+    app.routes.filter(({ method }) => method !== 'ALL'),
+    ({ path }) => path,
+  )
+  for (const [path, routes] of declared) {
+    const methods = new Set(routes.map(({ method }) => method))
+    if (methods.has('GET')) methods.add('HEAD')
+    const allow = [...methods].sort().join(', ')
+    app.all(path, () => {
+      throw new Problem('method_not_allowed', { detail: `This path takes ${allow}.`, headers: { Allow: allow } })
+    })
+  }
+}

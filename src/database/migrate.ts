@@ -1,0 +1,31 @@
+import { fileURLToPath } from 'node:url'
+import { dictionary } from '@zxcvbn-ts/language-common'
+import { sql } from 'drizzle-orm'
+import { drizzle } from 'drizzle-orm/postgres-js'
+import { migrate as applyMigrations } from 'drizzle-orm/postgres-js/migrator'
+import postgres from 'postgres'
+import { common_passwords } from './schema.ts'
+
+const migrationsFolder = fileURLToPath(new URL('../../drizzle', import.meta.url))
+
+// Any number will do, as long as every version of Docket takes the same.
+const LOCK = 0x646f636b
+
+/**
+ * Brings a database to this code's schema. Instances that do it at once wait for each other: the lock is the session's,
+ * so it goes with the process, however that ends.
+ */
+export async function migrate(url: string): Promise<void> {
+  const client = postgres(url, { max: 1, onnotice: () => {}, connect_timeout: 10 })
+  try {
+    const db = drizzle(client)
+    await db.execute(sql`select pg_advisory_lock(${LOCK})`)
+    await applyMigrations(db, { migrationsFolder })
+    const passwords = dictionary['passwords-common'].filter((password) => password.length >= 8)
+    await db.execute(sql`
+      insert into ${common_passwords} select jsonb_array_elements_text(${JSON.stringify(passwords)}::jsonb)
+      on conflict do nothing`)
+  } finally {
+    await client.end({ timeout: 5 })
+  }
+}

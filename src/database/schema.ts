@@ -1,0 +1,87 @@
+import { sql } from 'drizzle-orm'
+import { type AnyPgColumn, customType, index, integer, pgTable, text, uniqueIndex, uuid } from 'drizzle-orm/pg-core'
+
+// Drizzle's own `timestamp` gives a Date, or PostgreSQL's spelling; the API speaks RFC 3339 with milliseconds,
+// and a row that already does so can be answered as it is.
+const instant = customType<{ data: string; driverData: string }>({
+  dataType: () => 'timestamp (3) with time zone',
+  fromDriver: (value) => new Date(value).toISOString(),
+})
+
+const instants = customType<{ data: string[] }>({ dataType: () => 'timestamp (3) with time zone[]' })
+
+const bytes = customType<{ data: Uint8Array }>({ dataType: () => 'bytea' })
+
+/** An address as it is compared: without case, and only ASCII's (under the C collation), as RFC 5321's domains are. */
+export const caseless = (email: AnyPgColumn | string) => sql`lower(${email} collate "C")`
+
+/** Accounts. A row is here only once its address is proven. */
+export const users = pgTable(
+  'users',
+  {
+    id: uuid().primaryKey(),
+    email: text().notNull(),
+    first_name: text().notNull(),
+    last_name: text().notNull(),
+    password: text().notNull(),
+    /** Counts the passwords that this account has had: a session is good only for the one it was made with. */
+    password_version: integer().notNull().default(1),
+    created_at: instant().notNull(),
+    updated_at: instant().notNull(),
+  },
+  (table) => [uniqueIndex('users_email_key').on(caseless(table.email))],
+)
+
+/** Sign-ups that wait for their code. Each carries all that its account will be made of; an address may have several. */
+export const signups = pgTable(
+  'signups',
+  {
+    id: uuid().primaryKey(),
+    code_hash: bytes().notNull().unique(),
+    email: text().notNull(),
+    first_name: text().notNull(),
+    last_name: text().notNull(),
+    password: text().notNull(),
+    expires_at: instant().notNull(),
+  },
+  (table) => [index('signups_email_idx').on(caseless(table.email)), index().on(table.expires_at)],
+)
+
+/** The one live reset code of an account. */
+export const password_resets = pgTable(
+  'password_resets',
+  {
+    user_id: uuid()
+      .primaryKey()
+      .references(() => users.id, { onDelete: 'cascade' }),
+    code_hash: bytes().notNull().unique(),
+    expires_at: instant().notNull(),
+  },
+  (table) => [index().on(table.expires_at)],
+)
+
+export const sessions = pgTable(
+  'sessions',
+  {
+    id: uuid().primaryKey(),
+    user_id: uuid()
+      .notNull()
+      .references(() => users.id, { onDelete: 'cascade' }),
+    token_hash: bytes().notNull().unique(),
+    password_version: integer().notNull(),
+    user_agent: text(),
+    created_at: instant().notNull(),
+    expires_at: instant().notNull(),
+  },
+  (table) => [index().on(table.user_id), index().on(table.expires_at)],
+)
+
+/** The newest attempts of one subject under one limit; `key` is a hash, so that no address or e-mail stands here. */
+export const rate_limits = pgTable(
+  'rate_limits',
+  { key: text().primaryKey(), attempts: instants().notNull(), expires_at: instant().notNull() },
+  (table) => [index().on(table.expires_at)],
+)
+
+/** Passwords that everyone tries first, in lower case; filled when migrating, and yours to add to. */
+export const common_passwords = pgTable('common_passwords', { password: text().primaryKey() })

@@ -1,0 +1,198 @@
+import { readFile } from 'node:fs/promises'
+import { createServer, STATUS_CODES } from 'node:http'
+import { type AddressInfo, isIPv6, type Socket } from 'node:net'
+import { getRequestListener, type HttpBindings } from '@hono/node-server'
+import pino from 'pino'
+import manifest from '../package.json' with { type: 'json' }
+import { nodeKdf } from './accounts/kdf.ts'
+import { app } from './app.ts'
+import { connect } from './database/connect.ts'
+import { removeExpired } from './database/expiry.ts'
+import { isMigrated } from './database/migrated.ts'
+import { createMailer } from './mail/mailer.ts'
+import { describe, Problem, problemBody } from './problem.ts'
+import type { Services } from './services.ts'
+import { readSettings, type Settings } from './settings.ts'
+
+/** Why the server does not start, as a sentence for whoever started it. */
+class StartError extends Error {}
+
+/** How long requests and deferred work may go on after the order to stop. */
+const GRACE_MS = 10_000
+
+const HOUR_MS = 3_600_000
+
+const print = (text: string) => process.stdout.write(`${text}\n`)
+
+const command = process.argv[2]
+try {
+  if (command === 'migrate') await migrateNow()
+  else await serve(readSettings(process.env))
+} catch (error) {
+  // A sentence for what a person can mend; a stack for what only we can.
+  const isExpected = error instanceof Error && /^(Start|Settings|Embedded)Error$/.test(error.constructor.name)
+  console.error(isExpected ? `Docket did not start.\n${(error as Error).message}` : error)
+  process.exit(1)
+}
+
+async function migrateNow() {
+  const { DATABASE_URL } = readSettings(process.env)
+  if (!DATABASE_URL)
+    throw new StartError('DATABASE_URL is not set. (The embedded PostgreSQL is migrated at each start.)')
+  await migrateDatabase(DATABASE_URL)
+  print(`${nameOf(DATABASE_URL)} is migrated.`)
+}
+
+async function serve(settings: Settings) {
+  const log = pino({ level: settings.LOG_LEVEL, base: null, timestamp: pino.stdTimeFunctions.isoTime })
+  const deferred = new Set<Promise<void>>()
+  const defer: Services['defer'] = (work) => {
+    const running = work()
+      .catch((error) => log.error({ error: describe(error) }, 'work after an answer failed'))
+      .finally(() => deferred.delete(running))
+    deferred.add(running)
+  }
+
+  const embedded = settings.DATABASE_URL ? undefined : await startEmbedded(settings)
+  const url = settings.DATABASE_URL ?? (embedded?.url as string)
+  const { db, close } = connect(url)
+  const end = async () => {
+    await close()
+    await embedded?.stop()
+  }
+
+  const services = {
+    ...{ db, settings, log, defer },
+    now: () => new Date(),
+    kdf: nodeKdf(settings.PASSWORD_HASHER ?? 'pbkdf2_sha256'),
+    send: createMailer(settings, print),
+    asset: async (file) => new Response(await readFile(new URL(import.meta.resolve(`swagger-ui-dist/${file}`)))),
+  } satisfies Omit<Services, 'address'>
+
+  const listener = getRequestListener(
+    (request, env) =>
+      app.fetch(request, { ...services, address: (env as HttpBindings).incoming.socket.remoteAddress ?? '' }),
+    { errorHandler: () => rejected(400), overrideGlobalObjects: false, hostname: settings.HOST },
+  )
+  const server = createServer(
+    // A load balancer's idle time is usually 60 s: this end must not be the first to hang up.
+    { keepAliveTimeout: 65_000, headersTimeout: 10_000, requestTimeout: 30_000 },
+    listener,
+  )
+  server.on('clientError', refuse)
+
+  try {
+    await requireMigrated(db, url)
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject).listen(settings.PORT, settings.HOST, resolve)
+    }).catch((error) => {
+      throw new StartError(whyNotListening(error, settings))
+    })
+  } catch (error) {
+    await end()
+    throw error
+  }
+
+  const cleaning = setInterval(() => defer(() => removeExpired(db, new Date())), HOUR_MS)
+  defer(() => removeExpired(db, new Date()))
+  if (settings.RATE_LIMITS === 'off')
+    log.warn({}, 'RATE_LIMITS is off: anyone may guess passwords and codes without end')
+  print(greeting(settings, server.address() as AddressInfo))
+
+  let stopping = false
+  const stop = async () => {
+    if (stopping) return
+    stopping = true
+    clearInterval(cleaning)
+    const grace = setTimeout(() => server.closeAllConnections(), GRACE_MS)
+    await new Promise((resolve) => server.close(resolve))
+    clearTimeout(grace)
+    await Promise.allSettled(deferred)
+    await end()
+    process.exit(0)
+  }
+  process.on('SIGINT', stop).on('SIGTERM', stop)
+}
+
+// Loaded only where it is used: neither is part of a production install that has a DATABASE_URL, or needed by it.
+async function startEmbedded({ DATA_DIR }: Settings) {
+  const { openEmbedded } = await import('./database/embedded.ts')
+  const embedded = await openEmbedded(DATA_DIR)
+  await migrateDatabase(embedded.url)
+  return embedded
+}
+
+async function migrateDatabase(url: string) {
+  const { migrate } = await import('./database/migrate.ts')
+  await migrate(url).catch((error) => {
+    throw new StartError(whyNoDatabase(url, error))
+  })
+}
+
+async function requireMigrated(db: Services['db'], url: string) {
+  const migrated = await isMigrated(db).catch((error) => {
+    throw new StartError(whyNoDatabase(url, error))
+  })
+  if (!migrated)
+    throw new StartError(`${nameOf(url)} is not migrated to this version of Docket. Run: npm run db:migrate`)
+}
+
+/** A database as it may be named on a terminal: without its password. */
+function nameOf(url: string) {
+  const { hostname, port, pathname } = new URL(url)
+  return `The database ${pathname.slice(1)} at ${hostname}:${port || 5432}`
+}
+
+function whyNoDatabase(url: string, error: unknown) {
+  const { code, type } = describe(error) as { code?: string; type: string }
+  return `${nameOf(url)} cannot be used (${code ?? type}). Check that it runs, and DATABASE_URL.`
+}
+
+function whyNotListening({ code }: NodeJS.ErrnoException, { HOST, PORT }: Settings) {
+  if (code === 'EADDRINUSE') {
+    return `Port ${PORT} of ${HOST} is taken by another program. Choose another: PORT=${PORT + 1} npm start`
+  }
+  if (code === 'EACCES')
+    return `Port ${PORT} needs more rights than this user has. Choose one from 1024 up: PORT=8000 npm start`
+  return `${HOST}:${PORT} cannot be listened on (${code}). Check HOST and PORT.`
+}
+
+function greeting({ DATABASE_URL, DATA_DIR, RESEND_API_KEY }: Settings, { address, port }: AddressInfo) {
+  const host = isIPv6(address) ? `[${address}]` : address
+  return `
+Docket ${manifest.version}
+
+  Swagger page   http://${host}:${port}/docs/
+  Database       ${DATABASE_URL ? nameOf(DATABASE_URL).slice(4) : `embedded PostgreSQL, kept in ${DATA_DIR}`}
+  Mail           ${RESEND_API_KEY ? 'sent by Resend' : 'printed here, codes and all (RESEND_API_KEY sends it instead)'}
+
+Ctrl-C stops it.
+`
+}
+
+/** What never reaches the app, because it is not HTTP that can be understood. */
+function rejected(status: 400 | 408 | 431) {
+  const id = crypto.randomUUID()
+  const problem = new Problem('malformed_request', {
+    status,
+    detail: `The request is refused: ${STATUS_CODES[status]}.`,
+  })
+  const headers = {
+    'Content-Type': 'application/problem+json',
+    'X-Request-Id': id,
+    'Cache-Control': 'no-store',
+    Connection: 'close',
+  }
+  return new Response(problemBody(problem, id), { status, headers })
+}
+
+async function refuse({ code }: NodeJS.ErrnoException, socket: Socket) {
+  if (!socket.writable || code === 'ECONNRESET') return socket.destroy()
+  const status = code === 'HPE_HEADER_OVERFLOW' ? 431 : code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400
+  const answer = rejected(status)
+  const headers = [...answer.headers].map(([name, value]) => `${name}: ${value}\r\n`).join('')
+  const body = await answer.text()
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${headers}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  )
+}

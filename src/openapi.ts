@@ -1,0 +1,265 @@
+import { swaggerUI } from '@hono/swagger-ui'
+import { createRoute, type Hook, type OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi'
+import type { Context, MiddlewareHandler } from 'hono'
+import { authenticate } from './accounts/sessions.ts'
+import { type InputError, Problem, type ProblemCode, problems } from './problem.ts'
+import type { Env, SignedIn } from './services.ts'
+
+/** The largest body that is read, in bytes. */
+const MAX_BODY = 256 * 1024
+
+/** A text that JSON, PostgreSQL and every client can carry: no NUL, no lone surrogate. */
+export const wellFormed = z
+  .string()
+  .refine((value) => !value.includes('\0') && value.isWellFormed(), 'Must not hold NUL or a lone surrogate')
+
+/** A well-formed text of so many code points. */
+export const text = (from: number, to: number) =>
+  wellFormed
+    .refine((value) => [...value].length >= from && [...value].length <= to, `Must be ${from} to ${to} characters long`)
+    .openapi({ minLength: from, maxLength: to })
+
+export const instant = z.iso.datetime({ precision: 3 }).openapi({ example: '2026-11-22T10:00:00.000Z' })
+
+export const id = z.uuid().openapi({ example: '01986f5e-7c00-7000-8000-0123456789ab' })
+
+const problemSchema = z
+  .strictObject({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    code: z.enum(Object.keys(problems) as [ProblemCode, ...ProblemCode[]]),
+    request_id: z.string(),
+    errors: z
+      .array(
+        z.strictObject({
+          in: z.enum(['body', 'query', 'path', 'header']),
+          pointer: z.string(),
+          message: z.string(),
+        }),
+      )
+      .optional(),
+  })
+  .openapi('Problem')
+
+/** An answer with a JSON body. */
+export const json = <S extends z.ZodType>(schema: S, description: string) => ({
+  description,
+  content: { 'application/json': { schema } },
+})
+
+/** A body that must be there. */
+export const body = <S extends z.ZodType>(schema: S) => ({
+  required: true,
+  content: { 'application/json': { schema } },
+})
+
+type Declared = Omit<RouteConfig, 'path' | 'middleware'> & { path: string; problems?: Answered[] }
+
+/** A code, with the status where it is not the code's own. */
+type Answered = ProblemCode | [ProblemCode, number]
+
+/** A route that anyone may call. `problems` are the codes of its own, beside those that any route can answer. */
+export const publicRoute = <const P extends string, R extends Declared & { path: P }>(route: R) =>
+  createRoute<P, R & { middleware: [MiddlewareHandler<Env>] }>({
+    ...complete(route, []),
+    middleware: [checkEncoding(route)],
+  })
+
+/** A route that takes a token: without a good one it is 401, whatever else may be wrong with the request. */
+export const protectedRoute = <const P extends string, R extends Declared & { path: P }>(route: R) =>
+  createRoute<P, R & { middleware: [MiddlewareHandler<SignedIn>, MiddlewareHandler<Env>] }>({
+    ...complete(route, ['unauthenticated']),
+    security: [{ bearer: [] }],
+    middleware: [authenticate, checkEncoding(route)],
+  })
+
+function complete<R extends Declared>(route: R, more: Answered[]): R {
+  const codes: Answered[] = [
+    ...more,
+    ...(route.problems ?? []),
+    'malformed_request',
+    'invalid_request',
+    ...(route.request?.params ? (['not_found'] as const) : []),
+    ...(route.method === 'get' ? [] : (['payload_too_large', 'unsupported_media_type'] as const)),
+    'internal_error',
+    'unavailable',
+  ]
+  return {
+    ...route,
+    request: { query: z.strictObject({}), ...route.request },
+    responses: { ...route.responses, ...problemResponses(codes) },
+  }
+}
+
+const problemResponses = (answered: Answered[]) => {
+  const pairs = answered.map((one) => (typeof one === 'string' ? ([one, problems[one][0]] as const) : one))
+  const byStatus = Map.groupBy(pairs, ([, status]) => status)
+  return Object.fromEntries(
+    [...byStatus].map(([status, group]) => [
+      status,
+      {
+        description: group.map(([code]) => `\`${code}\`: ${problems[code][1]}.`).join('\n\n'),
+        content: { 'application/problem+json': { schema: problemSchema } },
+      },
+    ]),
+  )
+}
+
+/** Reads what a schema cannot see: the query's escapes, and the body's size, type, encoding and JSON. */
+const checkEncoding =
+  ({ request }: Declared): MiddlewareHandler<Env> =>
+  async (c, next) => {
+    checkQuery(c.req.url)
+    if (c.req.method !== 'GET' && c.req.method !== 'HEAD') {
+      const value = await readBody(c, request?.body !== undefined)
+      c.req.json = async () => value as never
+      const content = request?.body?.content['application/json']
+      const schema = content && 'schema' in content ? (content.schema as z.ZodType) : undefined
+      c.set(
+        'bodyErrors',
+        () => schema?.safeParse(value).error?.issues.flatMap((issue) => inputErrors(issue, 'body')) ?? [],
+      )
+    }
+    await next()
+  }
+
+function checkQuery(url: string) {
+  const start = url.indexOf('?')
+  if (start === -1) return
+  try {
+    decodeURIComponent(url.slice(start))
+  } catch {
+    throw new Problem('malformed_request', { detail: 'The query has a broken % escape, or is not UTF-8.' })
+  }
+}
+
+async function readBody(c: Context<Env>, isExpected: boolean): Promise<unknown> {
+  const bytes = await readBytes(c.req.raw)
+  if (bytes.length === 0 && !isExpected) return undefined
+  if (!isJson(c.req.header('Content-Type'))) throw new Problem('unsupported_media_type')
+  const value = parseJson(bytes)
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new Problem('malformed_request', { detail: 'The body must be a JSON object.' })
+  }
+  if (!isExpected && Object.keys(value).length > 0) throw invalid(unknown(Object.keys(value), 'body'))
+  return value
+}
+
+const isJson = (type = '') => /^application\/json *(; *charset="?utf-8"? *)?$/i.test(type)
+
+function parseJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+  } catch {
+    throw new Problem('malformed_request', { detail: 'The body is not JSON in UTF-8.' })
+  }
+}
+
+/** The body's bytes. A length is believed only where HTTP itself holds the body to it. */
+async function readBytes(request: Request): Promise<Uint8Array> {
+  const length = request.headers.get('Content-Length')
+  if (length !== null && /^\d+$/.test(length) && !request.headers.has('Transfer-Encoding')) {
+    if (Number(length) > MAX_BODY) throw new Problem('payload_too_large')
+    const bytes = new Uint8Array(await request.arrayBuffer())
+    if (bytes.length > MAX_BODY) throw new Problem('payload_too_large')
+    return bytes
+  }
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of request.body ?? []) {
+    size += chunk.length
+    if (size > MAX_BODY) throw new Problem('payload_too_large')
+    chunks.push(chunk)
+  }
+  return new Uint8Array(await new Blob(chunks as BlobPart[]).arrayBuffer())
+}
+
+/** Turns what a schema refuses into one problem that lists all of it. An id of no possible form is just not found. */
+export const refuseInvalid: Hook<unknown, Env, string, undefined> = (result, c) => {
+  if (result.success) return undefined
+  if (result.target === 'param') throw new Problem('not_found')
+  if (result.target === 'json') throw invalid(c.var.bodyErrors?.() ?? [])
+  const place = result.target === 'header' ? 'header' : 'query'
+  const errors = result.error.issues.flatMap((issue) => inputErrors(issue, place))
+  throw invalid([...errors, ...(c.var.bodyErrors?.() ?? [])])
+}
+
+const invalid = (errors: InputError[]) =>
+  new Problem('invalid_request', {
+    detail: errors.map(({ pointer, message }) => `${pointer} ${message}`).join('; '),
+    errors,
+  })
+
+const inputErrors = (issue: z.core.$ZodIssue, place: InputError['in']): InputError[] =>
+  issue.code === 'unrecognized_keys'
+    ? unknown(issue.keys, place)
+    : [{ in: place, pointer: pointer(issue.path), message: issue.message }]
+
+const unknown = (names: string[], place: InputError['in']) =>
+  names.map((name) => ({ in: place, pointer: pointer([name]), message: 'Is not known here' }))
+
+const pointer = (path: PropertyKey[]) =>
+  path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
+
+const POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+  "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+const START = `window.ui = SwaggerUIBundle({
+  url: '/openapi.json',
+  dom_id: '#swagger-ui',
+  deepLinking: true,
+  displayRequestDuration: true,
+  tryItOutEnabled: true,
+})
+`
+
+const page: MiddlewareHandler = swaggerUI({
+  url: '/openapi.json',
+  title: 'Docket API',
+  manuallySwaggerUIHtml: () => `
+    <link rel="stylesheet" href="/docs/swagger-ui.css">
+    <link rel="icon" href="data:,">
+    <div id="swagger-ui"></div>
+    <script src="/docs/swagger-ui-bundle.js"></script>
+    <script src="/docs/init.js"></script>`,
+})
+
+// Probes are asked for by name; everything else is published with the slash that the contract gives it.
+const published = (path: string) => (/^\/(healthz|readyz)$/.test(path) ? path : `${path}/`)
+
+/** Adds the OpenAPI document of all routes registered so far, and its Swagger page, whose files the entry point serves. */
+export function serveDocument(app: OpenAPIHono<Env>, info: { version: string; description: string }) {
+  app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {
+    type: 'http',
+    scheme: 'bearer',
+    description: 'The `token` that login answered.',
+  })
+  let document: string | undefined
+  const write = () => {
+    const built = app.getOpenAPI31Document({ openapi: '3.1.0', info: { title: 'Docket', ...info } })
+    const paths = Object.entries(built.paths ?? {}).map(([path, item]) => [published(path), item])
+    return JSON.stringify({ ...built, paths: Object.fromEntries(paths) })
+  }
+  app.get('/openapi.json', (c) => {
+    document ??= write()
+    return c.body(document, 200, { 'Content-Type': 'application/json' })
+  })
+  app.get('/', (c) => c.redirect('/docs/'))
+  app.get('/docs', (c, next) => {
+    c.header('Content-Security-Policy', POLICY)
+    c.header('Cache-Control', 'no-cache')
+    return page(c as Context, next)
+  })
+  app.get('/docs/:file{swagger-ui.css|swagger-ui-bundle.js}', async (c) => {
+    const file = c.req.param('file') as Parameters<Env['Bindings']['asset']>[0]
+    const { body } = await c.env.asset(file)
+    const type = file.endsWith('css') ? 'text/css' : 'text/javascript'
+    return c.body(body as ReadableStream, 200, { 'Content-Type': `${type}; charset=utf-8`, 'Cache-Control': 'public, max-age=86400' })
+  })
+  app.get('/docs/init.js', (c) =>
+    c.body(START, 200, { 'Content-Type': 'text/javascript; charset=utf-8', 'Cache-Control': 'no-cache' }),
+  )
+}

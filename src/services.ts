@@ -1,0 +1,37 @@
+import type { Kdf } from './accounts/passwords.ts'
+import type { Session } from './accounts/sessions.ts'
+import type { Database } from './database/connect.ts'
+import type { Mail } from './mail/messages.ts'
+import type { InputError } from './problem.ts'
+import type { Settings } from './settings.ts'
+
+/** What an entry point gives to every request; the app takes nothing else from its runtime. */
+export type Services = {
+  db: Database
+  settings: Settings
+  kdf: Kdf
+  log: Log
+  now: () => Date
+  /** Sends one mail; rejects when it cannot be handed over. */
+  send: (mail: Mail) => Promise<void>
+  /** The peer's IP address, as the runtime saw it. */
+  address: string
+  /** Swagger UI's own files. */
+  asset: (file: 'swagger-ui.css' | 'swagger-ui-bundle.js') => Promise<Response>
+  /** Runs work after the answer and keeps the process, or the isolate, alive for it. A failure is logged. */
+  defer: (work: () => Promise<void>) => void
+}
+
+export type Log = Record<'info' | 'warn' | 'error', (fields: object, message?: string) => void>
+
+export type Env = {
+  Bindings: Services
+  Variables: {
+    requestId: string
+    /** What is wrong with the body, to be told together with what is wrong with the query. */
+    bodyErrors?: () => InputError[]
+  }
+}
+
+/** What a protected route's handler finds beside that. */
+export type SignedIn = Env & { Variables: { session: Session } }
