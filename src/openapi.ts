@@ -257,7 +257,10 @@ export function serveDocument(app: OpenAPIHono<Env>, info: { version: string; de
     const file = c.req.param('file') as Parameters<Env['Bindings']['asset']>[0]
     const { body } = await c.env.asset(file)
     const type = file.endsWith('css') ? 'text/css' : 'text/javascript'
-    return c.body(body as ReadableStream, 200, { 'Content-Type': `${type}; charset=utf-8`, 'Cache-Control': 'public, max-age=86400' })
+    return c.body(body as ReadableStream, 200, {
+      'Content-Type': `${type}; charset=utf-8`,
+      'Cache-Control': 'public, max-age=86400',
+    })
   })
   app.get('/docs/init.js', (c) =>
     c.body(START, 200, { 'Content-Type': 'text/javascript; charset=utf-8', 'Cache-Control': 'no-cache' }),

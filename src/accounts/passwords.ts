@@ -58,7 +58,7 @@ export async function weakness(db: Database, password: string, personal: string[
   if (isMadeOf(password, personal)) return 'The password is made of your own e-mail address or name.'
   const lower = password.toLowerCase()
   const common = await db.select().from(common_passwords).where(eq(common_passwords.password, lower))
-  if (common.length > 0 || new Set(lower).size === 1) return 'The password is one of those that everyone tries first.'
+  if (common.length > 0) return 'The password is one of those that everyone tries first.'
   return undefined
 }
 
