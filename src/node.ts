@@ -45,6 +45,8 @@ async function migrateNow() {
 
 async function serve(settings: Settings) {
   const log = pino({ level: settings.LOG_LEVEL, base: null, timestamp: pino.stdTimeFunctions.isoTime })
+  // Asked for while still starting, the end comes right after. A second signal ends the process there and then.
+  const asked = new Promise((resolve) => process.once('SIGINT', resolve).once('SIGTERM', resolve))
   const deferred = new Set<Promise<void>>()
   const defer: Services['defer'] = (work) => {
     const running = work()
@@ -99,19 +101,14 @@ async function serve(settings: Settings) {
     log.warn({}, 'RATE_LIMITS is off: anyone may guess passwords and codes without end')
   print(greeting(settings, server.address() as AddressInfo))
 
-  let stopping = false
-  const stop = async () => {
-    if (stopping) return
-    stopping = true
-    clearInterval(cleaning)
-    const grace = setTimeout(() => server.closeAllConnections(), GRACE_MS)
-    await new Promise((resolve) => server.close(resolve))
-    clearTimeout(grace)
-    await Promise.allSettled(deferred)
-    await end()
-    process.exit(0)
-  }
-  process.on('SIGINT', stop).on('SIGTERM', stop)
+  await asked
+  clearInterval(cleaning)
+  const grace = setTimeout(() => server.closeAllConnections(), GRACE_MS)
+  await new Promise((resolve) => server.close(resolve))
+  clearTimeout(grace)
+  await Promise.allSettled(deferred)
+  await end()
+  process.exit(0)
 }
 
 // Loaded only where it is used: neither is part of a production install that has a DATABASE_URL, or needed by it.

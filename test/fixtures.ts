@@ -17,6 +17,7 @@ import { describe } from '../src/problem.ts'
 import type { Services } from '../src/services.ts'
 import { readSettings } from '../src/settings.ts'
 
+// biome-ignore lint/suspicious/noExplicitAny: an answer is whatever its test says that it is.
 export type Json = Record<string, any>
 
 type Call = {
@@ -179,6 +180,13 @@ export async function openDocket(environment: Record<string, string> = {}) {
 /** What PASSWORD_HASH is the hash of: `hashlib.pbkdf2_hmac('sha256', …, 1000000)`, so of the preferred kind. */
 export const PASSWORD = 'purple horse battery'
 export const PASSWORD_HASH = 'pbkdf2_sha256$1000000$Zm9yVGVzdHNPbmx5MTIzNA$Pf8GFNwurYtnDkCTbztSA+kIgiDi2xBc6QQ6O8FnwUU='
+
+export const createSignupBody = (email: string) => ({
+  first_name: 'Ada',
+  last_name: 'Lovelace',
+  email,
+  password: PASSWORD,
+})
 
 const routes = app.openAPIRegistry.definitions
   .filter((definition) => definition.type === 'route')

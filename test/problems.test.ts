@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { app } from '../src/app.ts'
 import { connect } from '../src/database/connect.ts'
-import { cloneDatabase, openDocket, PASSWORD } from './fixtures.ts'
+import { cloneDatabase, type Json, openDocket, PASSWORD } from './fixtures.ts'
 
 const docket = await openDocket({ CORS_ORIGINS: 'https://app.example.com' })
 const { call, createUser } = docket
@@ -177,7 +177,7 @@ describe('a database that cannot answer', () => {
       },
       { ...docket.services, db, address: '192.0.2.1' },
     )
-    const body = await answer.json()
+    const body = (await answer.json()) as Json
     await close()
     return { status: answer.status, retry: answer.headers.get('Retry-After'), body }
   }

@@ -1,0 +1,249 @@
+import { execFile } from 'node:child_process'
+import { chmod, cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { type AddressInfo, createServer, connect as dial } from 'node:net'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { promisify } from 'node:util'
+import postgres from 'postgres'
+import { describe, expect, inject, onTestFinished, test } from 'vitest'
+import { migrate } from '../src/database/migrate.ts'
+import { cloneDatabase, createSignupBody, PASSWORD } from './fixtures.ts'
+import { startServer, temporaryFolder } from './process.ts'
+
+const JSON_TYPE = { 'Content-Type': 'application/json' }
+
+const post = (url: string, body: object, headers = {}) =>
+  fetch(url, { method: 'POST', headers: { ...JSON_TYPE, ...headers }, body: JSON.stringify(body) })
+
+/** Sends bytes as they are and gives all that comes back. */
+async function raw(url: string, bytes: string) {
+  const { port, hostname } = new URL(url)
+  const socket = dial(Number(port), hostname)
+  socket.write(bytes)
+  return text(socket)
+}
+
+const postmasterOf = async (folder: string) =>
+  Number((await readFile(join(folder, 'postgres/cluster/postmaster.pid'), 'utf8')).split('\n')[0])
+
+describe('with the embedded PostgreSQL', () => {
+  test('a stranger signs up, reads the code on the terminal, and is still known after a restart', async () => {
+    const DATA_DIR = await temporaryFolder()
+    const first = startServer({ DATA_DIR })
+    const url = await first.url()
+    expect(first.output()).toContain(`embedded PostgreSQL, kept in ${DATA_DIR}`)
+    expect(await post(`${url}/accounts/signup/`, createSignupBody('ada@example.com'))).toMatchObject({ status: 202 })
+    const [code] = await first.printed(/(?<=│ )[0-9A-Z]{4}(-[0-9A-Z]{4}){3}$/m)
+    expect(await post(`${url}/accounts/activate-account/`, { code })).toMatchObject({ status: 200 })
+    expect(await first.stop('SIGINT')).toBe(0)
+    await expect(postmasterOf(DATA_DIR)).rejects.toThrow('ENOENT')
+
+    const second = startServer({ DATA_DIR })
+    const again = await second.url()
+    const login = await post(`${again}/accounts/login/`, { email: 'ada@example.com', password: PASSWORD })
+    expect(login.status).toBe(200)
+    const { token } = (await login.json()) as { token: string }
+
+    // Another start in the same folder says so and ends, and harms nothing.
+    const rival = startServer({ DATA_DIR })
+    expect(await rival.ended).toBe(1)
+    expect(rival.output()).toContain(`Another Docket is using ${join(DATA_DIR, 'postgres')}`)
+    const headers = { Authorization: `Bearer ${token}` }
+    expect(await fetch(`${again}/accounts/`, { headers })).toMatchObject({ status: 200 })
+
+    // Killed, it leaves its PostgreSQL behind, which the next start takes over with all that was written.
+    expect(await second.stop('SIGKILL')).toBe(null)
+    const orphan = await postmasterOf(DATA_DIR)
+    const third = startServer({ DATA_DIR })
+    expect(await fetch(`${await third.url()}/accounts/`, { headers })).toMatchObject({ status: 200 })
+    expect(await postmasterOf(DATA_DIR)).toBe(orphan)
+
+    // Killed together with its PostgreSQL, it starts again all the same.
+    process.kill(orphan, 'SIGKILL')
+    await third.stop('SIGKILL')
+    const fourth = startServer({ DATA_DIR })
+    expect(await fetch(`${await fourth.url()}/accounts/`, { headers })).toMatchObject({ status: 200 })
+    expect(await fourth.stop()).toBe(0)
+  })
+
+  test('a pid file of a process that is something else by now stops nothing', async () => {
+    const DATA_DIR = await temporaryFolder()
+    const first = startServer({ DATA_DIR })
+    await first.url()
+    const file = join(DATA_DIR, 'postgres/cluster/postmaster.pid')
+    const pids = await readFile(file, 'utf8')
+    expect(await first.stop()).toBe(0)
+    await writeFile(file, pids.replace(/^\d+/, String(process.pid)))
+    const second = startServer({ DATA_DIR })
+    await second.url()
+    expect(await second.stop()).toBe(0)
+  })
+
+  test('two first starts at the same time: one serves, one says so', async () => {
+    const DATA_DIR = await temporaryFolder()
+    const servers = [startServer({ DATA_DIR }), startServer({ DATA_DIR })] as const
+    const outcomes = await Promise.all(
+      servers.map((server) => Promise.race([server.url().catch(() => 'ended'), server.ended.then(() => 'ended')])),
+    )
+    expect(outcomes.filter((outcome) => outcome === 'ended')).toHaveLength(1)
+    const [winner, loser] = outcomes[0] === 'ended' ? [servers[1], servers[0]] : servers
+    expect(loser.output()).toContain('Another Docket is using')
+    expect(await winner.stop()).toBe(0)
+  })
+
+  test('a taken port is named, with how to choose another, and PostgreSQL is stopped again', async () => {
+    const DATA_DIR = await temporaryFolder()
+    const taken = createServer().listen(0, '127.0.0.1')
+    onTestFinished(() => void taken.close())
+    await new Promise((resolve) => taken.once('listening', resolve))
+    const { port } = taken.address() as AddressInfo
+    const server = startServer({ DATA_DIR, PORT: String(port) })
+    expect(await server.ended).toBe(1)
+    expect(server.output()).toContain(`Port ${port} of 127.0.0.1 is taken by another program. Choose another: PORT=`)
+    await expect(postmasterOf(DATA_DIR)).rejects.toThrow('ENOENT')
+  })
+
+  test.runIf(process.getuid?.() === 0)('root can run it in a folder that nobody else may enter', async () => {
+    const folder = await temporaryFolder()
+    const home = join(folder, 'private')
+    await mkdir(home)
+    await chmod(home, 0o700)
+    const DATA_DIR = join(home, '.data')
+    const server = startServer({ DATA_DIR })
+    expect(await fetch(`${await server.url()}/readyz`)).toMatchObject({ status: 200 })
+    expect(await server.stop()).toBe(0)
+  })
+})
+
+describe('with a DATABASE_URL', () => {
+  test('a database that is not migrated is not served, and the sentence says what to run', async () => {
+    const url = await emptyDatabase()
+    const refused = startServer({ DATABASE_URL: url })
+    expect(await refused.ended).toBe(1)
+    expect(refused.output()).toMatch(/is not migrated to this version of Docket\. Run: npm run db:migrate/)
+    expect(refused.output()).not.toMatch(/ at .*:\d+:\d+/)
+
+    const migration = startServer({ DATABASE_URL: url }, ['migrate'])
+    expect(await migration.ended).toBe(0)
+    expect(migration.output()).toMatch(/is migrated\./)
+    const server = startServer({ DATABASE_URL: url })
+    expect(await fetch(`${await server.url()}/readyz`)).toMatchObject({ status: 200 })
+    expect(await server.stop()).toBe(0)
+  })
+
+  test('four migrations at once all succeed', async () => {
+    const url = await emptyDatabase()
+    await Promise.all(Array.from({ length: 4 }, () => migrate(url)))
+  })
+
+  test('a wrong setting and a database that is not there are said in a sentence, without the password', async () => {
+    const wrong = startServer({ PORT: 'http', RATE_LIMITS: 'never' })
+    expect(await wrong.ended).toBe(1)
+    expect(wrong.output()).toBe(
+      'Docket did not start.\n' +
+        'PORT is not usable: it should be a port number from 0 to 65535.\n' +
+        'RATE_LIMITS is not usable: it should be on or off.\n',
+    )
+    const nowhere = startServer({ DATABASE_URL: 'postgres://docket:secret@127.0.0.1:1/docket' })
+    expect(await nowhere.ended).toBe(1)
+    expect(nowhere.output()).toContain('The database docket at 127.0.0.1:1 cannot be used (ECONNREFUSED)')
+    expect(nowhere.output()).not.toContain('secret')
+  })
+
+  test('a production install serves without what only development needs, the embedded PostgreSQL among it', async () => {
+    const root = new URL('..', import.meta.url).pathname
+    const folder = await temporaryFolder()
+    for (const part of ['package.json', 'package-lock.json', 'src', 'drizzle']) {
+      await cp(join(root, part), join(folder, part), { recursive: true })
+    }
+    // What `npm ci --omit=dev` would leave, without asking the network for it.
+    const { packages } = JSON.parse(await readFile(join(root, 'package-lock.json'), 'utf8'))
+    for (const [path, { dev, devOptional, optional }] of Object.entries<Record<string, boolean>>(packages)) {
+      const isKept = path.startsWith('node_modules/') && !path.includes('/node_modules/', 13)
+      if (!isKept || dev || devOptional || optional) continue
+      await mkdir(join(folder, path, '..'), { recursive: true })
+      await symlink(join(root, path), join(folder, path))
+    }
+    const { PATH = '' } = process.env
+    const migration = await promisify(execFile)(process.execPath, ['--preserve-symlinks', 'src/node.ts', 'migrate'], {
+      cwd: folder,
+      env: { PATH, DATABASE_URL: await emptyDatabase() },
+    })
+    expect(migration.stdout).toMatch(/is migrated/)
+  })
+
+  test('the log is JSON, a line a request, with its route and not its path', async () => {
+    const server = startServer({ DATABASE_URL: await cloneDatabase(), RATE_LIMITS: 'off' })
+    const url = await server.url()
+    await fetch(`${url}/accounts/sessions/secret-in-the-path/`, {
+      method: 'DELETE',
+      headers: { 'X-Request-Id': 'mine' },
+    })
+    const [line] = await server.printed(/^\{.*"mine".*\}$/m)
+    expect(JSON.parse(line)).toMatchObject({
+      ...{ level: 30, request_id: 'mine', method: 'DELETE', route: '/accounts/sessions/:id', status: 401 },
+      ...{ ms: expect.any(Number), time: expect.stringMatching(/Z$/) },
+    })
+    expect(server.output()).toContain('RATE_LIMITS is off')
+    expect(await server.stop()).toBe(0)
+    expect(server.output()).not.toContain('secret-in-the-path')
+  })
+
+  test('what is not HTTP, or too much of it, is a problem too', async () => {
+    const server = startServer({ DATABASE_URL: await cloneDatabase() })
+    const url = await server.url()
+    for (const [bytes, status] of [
+      ['nonsense\r\n\r\n', 400],
+      ['FOO / HTTP/1.1\r\nHost: x\r\n\r\n', 400],
+      ['GET / HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n', 400],
+      [`GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
+      [
+        'POST /accounts/login/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+        400,
+      ],
+    ] as const) {
+      const answer = await raw(url, bytes)
+      expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
+      expect(answer).toMatch(/content-type: application\/problem\+json/i)
+      const body = JSON.parse(answer.slice(answer.indexOf('\r\n\r\n') + 4))
+      expect(body).toMatchObject({ status, code: 'malformed_request', request_id: expect.any(String) })
+    }
+    const huge = 'x'.repeat(3_000_000)
+    expect(await post(`${url}/accounts/login/`, { email: huge, password: huge })).toMatchObject({ status: 413 })
+    const chunks = ReadableStream.from([new TextEncoder().encode(huge)])
+    const chunked = { method: 'POST', headers: JSON_TYPE, body: chunks, duplex: 'half' } as RequestInit
+    expect(await fetch(`${url}/accounts/login/`, chunked)).toMatchObject({ status: 413 })
+    expect(await server.stop()).toBe(0)
+  })
+
+  test('while two hundred logins wait, healthz answers, and what cannot be served soon is turned away', async () => {
+    const server = startServer({ DATABASE_URL: await cloneDatabase(), RATE_LIMITS: 'off' })
+    const url = await server.url()
+    const logins = Array.from({ length: 200 }, (_, index) =>
+      post(`${url}/accounts/login/`, { email: `a${index}@example.com`, password: PASSWORD }),
+    )
+    const first = await Promise.race([
+      Promise.all(logins).then(() => 'logins'),
+      fetch(`${url}/healthz`).then(({ status }) => status),
+    ])
+    expect(first).toBe(200)
+    const answers = await Promise.all(logins)
+    const turnedAway = answers.filter(({ status }) => status === 503)
+    expect(turnedAway.length).toBeGreaterThan(100)
+    for (const { headers } of turnedAway) expect(Number(headers.get('Retry-After'))).toBeGreaterThan(0)
+    const served = answers.filter(({ status }) => status === 401)
+    expect(served.length).toBeGreaterThan(0)
+    expect(served.length + turnedAway.length).toBe(200)
+    expect(await server.stop()).toBe(0)
+  })
+})
+
+async function emptyDatabase() {
+  const url = new URL(inject('template'))
+  const name = `${url.pathname.slice(1)}_empty_${crypto.randomUUID().slice(0, 8)}`
+  const admin = postgres(url.href.replace(url.pathname, '/postgres'), { max: 1, onnotice: () => {} })
+  await admin.unsafe(`create database ${name}`)
+  await admin.end()
+  url.pathname = `/${name}`
+  return url.href
+}
