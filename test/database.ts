@@ -24,6 +24,7 @@ export default async function setup(project: TestProject) {
   const template = new URL(server.url)
   template.pathname = `/${name}`
   await migrate(template.href)
+  await useTimescale(template.href)
   project.provide('template', template.href)
 
   return async () => {
@@ -32,6 +33,17 @@ export default async function setup(project: TestProject) {
     await admin.end()
     await server.stop()
   }
+}
+
+/** Has the extension where the server has it, and keeps its workers out, since a template must have no connections. */
+async function useTimescale(url: string) {
+  const database = postgres(url, { max: 1, onnotice: () => {} })
+  const available = await database`select from pg_available_extensions where name = 'timescaledb'`
+  if (available.length > 0) {
+    await database`create extension if not exists timescaledb`
+    await database`select _timescaledb_functions.stop_background_workers()`
+  }
+  await database.end()
 }
 
 async function openTemporary() {

@@ -16,7 +16,7 @@ const run = promisify(execFile)
 // One server a cluster. The lock is a session's: it goes when its process goes, however that ends.
 const LOCK = 0x646f636b
 
-const PATIENCE_MS = 5_000
+const PATIENCE_MS = 3_000
 
 /**
  * Opens the PostgreSQL cluster in a folder, makes it if there is none, and takes one over that a killed server left
