@@ -25,6 +25,7 @@ export default async function setup(project: TestProject) {
   template.pathname = `/${name}`
   await migrate(template.href)
   await useTimescale(template.href)
+  await close(admin, name)
   project.provide('template', template.href)
 
   return async () => {
@@ -35,15 +36,18 @@ export default async function setup(project: TestProject) {
   }
 }
 
-/** Has the extension where the server has it, and keeps its workers out, since a template must have no connections. */
+/** Has the extension where the server has it. */
 async function useTimescale(url: string) {
   const database = postgres(url, { max: 1, onnotice: () => {} })
   const available = await database`select from pg_available_extensions where name = 'timescaledb'`
-  if (available.length > 0) {
-    await database`create extension if not exists timescaledb`
-    await database`select _timescaledb_functions.stop_background_workers()`
-  }
+  if (available.length > 0) await database`create extension if not exists timescaledb`
   await database.end()
+}
+
+/** A database can be cloned only while nobody is connected to it, and TimescaleDB's workers would be. */
+async function close(admin: postgres.Sql, name: string) {
+  await admin.unsafe(`alter database ${name} allow_connections false`)
+  await admin`select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = ${name}`
 }
 
 async function openTemporary() {

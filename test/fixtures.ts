@@ -188,6 +188,14 @@ export const createSignupBody = (email: string) => ({
   password: PASSWORD,
 })
 
+/** Posts JSON to a server that runs as a process of its own. */
+export const post = (url: string, body: object, headers: Record<string, string> = {}) =>
+  fetch(url, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', ...headers },
+    body: JSON.stringify(body),
+  })
+
 const routes = app.openAPIRegistry.definitions
   .filter((definition) => definition.type === 'route')
   .map(({ route }) => ({ ...route, pattern: new RegExp(`^${route.path.replace(/\{\w+\}/g, '[^/]+')}/?$`) }))
