@@ -27,8 +27,10 @@ const noStore: MiddlewareHandler<Env> = (c, next) => {
 const secure = secureHeaders({
   contentSecurityPolicy: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
   strictTransportSecurity: 'max-age=31536000; includeSubDomains',
-  xFrameOptions: 'DENY',
   overwrite: false,
+  // Of no use to an API, or said by the policy above already.
+  ...{ crossOriginOpenerPolicy: false, originAgentCluster: false, xDnsPrefetchControl: false, xDownloadOptions: false },
+  ...{ xFrameOptions: false, xPermittedCrossDomainPolicies: false, xXssProtection: false },
 })
 
 const crossOrigin = cors({

@@ -263,15 +263,16 @@ export function serveDocument(app: OpenAPIHono<Env>, info: { version: string; de
     c.header('Cache-Control', 'no-cache')
     return c.html(PAGE)
   })
-  app.get('/docs/:file{swagger-ui.css|swagger-ui-bundle.js}', async (c) => {
-    const file = c.req.param('file') as Parameters<Env['Bindings']['asset']>[0]
-    const { body } = await c.env.asset(file)
-    const type = file.endsWith('css') ? 'text/css' : 'text/javascript'
-    return c.body(body as ReadableStream, 200, {
-      'Content-Type': `${type}; charset=utf-8`,
-      'Cache-Control': 'public, max-age=86400',
+  for (const [file, type] of [
+    ['swagger-ui.css', 'text/css'],
+    ['swagger-ui-bundle.js', 'text/javascript'],
+  ] as const) {
+    app.get(`/docs/${file}`, async (c) => {
+      const { body } = await c.env.asset(file)
+      const headers = { 'Content-Type': `${type}; charset=utf-8`, 'Cache-Control': 'public, max-age=86400' }
+      return c.body(body as ReadableStream, 200, headers)
     })
-  })
+  }
   app.get('/docs/init.js', (c) =>
     c.body(START, 200, { 'Content-Type': 'text/javascript; charset=utf-8', 'Cache-Control': 'no-cache' }),
   )

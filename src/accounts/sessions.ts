@@ -2,7 +2,7 @@ import { encodeBase64urlNoPadding } from '@oslojs/encoding'
 import { and, eq, gt, sql } from 'drizzle-orm'
 import type { MiddlewareHandler } from 'hono'
 import { digest, newId, randomBytes } from '../crypto.ts'
-import type { Database } from '../database/connect.ts'
+import { type Database, perDatabase } from '../database/connect.ts'
 import { sessions, users } from '../database/schema.ts'
 import { Problem } from '../problem.ts'
 import type { SignedIn } from '../services.ts'
@@ -31,13 +31,19 @@ const unauthenticated = (challenge: string) =>
 
 /** The session of a token, with its account; undefined when the token is unknown, expired or revoked. */
 export async function findSession(db: Database, token: string, now: Date) {
-  const [session] = await db
+  const [session] = await byToken(db).execute({ token_hash: digest(token), now: now.toISOString() })
+  return session
+}
+
+// Every protected request asks this: written out once, it costs half of what building it each time does.
+const byToken = perDatabase((db) =>
+  db
     .select({ id: sessions.id, password_version: sessions.password_version, account })
     .from(sessions)
     .innerJoin(users, isOfCurrentPassword)
-    .where(and(eq(sessions.token_hash, digest(token)), gt(sessions.expires_at, now.toISOString())))
-  return session
-}
+    .where(and(eq(sessions.token_hash, sql.placeholder('token_hash')), gt(sessions.expires_at, sql.placeholder('now'))))
+    .prepare('find_session'),
+)
 
 type NewSession = { user_id: string; password_version: number; user_agent: string | null; days: number }
 

@@ -42,6 +42,16 @@ function prepared(client: postgres.Sql): postgres.Sql {
   }
 }
 
+/** Makes something of a database when it is first asked for, such as a query that is written out once, and keeps it. */
+export function perDatabase<T>(make: (db: Database) => T): (db: Database) => T {
+  const made = new WeakMap<Database, T>()
+  return (db) => {
+    const known = made.get(db) ?? make(db)
+    made.set(db, known)
+    return known
+  }
+}
+
 class TooSlow extends Error {
   readonly code = 'STATEMENT_TIMEOUT'
 }
