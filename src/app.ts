@@ -6,6 +6,7 @@ import { routePath } from 'hono/route'
 import { secureHeaders } from 'hono/secure-headers'
 import manifest from '../package.json' with { type: 'json' }
 import { accounts } from './accounts/routes.ts'
+import { assignments } from './assignments/routes.ts'
 import { isMigrated } from './database/migrated.ts'
 import { json, publicRoute, refuseInvalid, serveDocument } from './openapi.ts'
 import { answerProblem, Problem, retryLater } from './problem.ts'
@@ -78,7 +79,7 @@ api.notFound((c) => answerProblem(new Problem('not_found', { detail: 'There is n
 api.onError(answerProblem)
 
 /** The whole API. Entry points give it a request and its services; `typeof app` types a client. */
-export const app = api.route('/accounts', accounts).route('/', probes)
+export const app = api.route('/accounts', accounts).route('/assignments', assignments).route('/', probes)
 
 serveDocument(app, { version: manifest.version, description: manifest.description })
 refuseOtherMethods()

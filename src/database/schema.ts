@@ -1,5 +1,16 @@
-import { sql } from 'drizzle-orm'
-import { type AnyPgColumn, customType, index, integer, pgTable, text, uniqueIndex, uuid } from 'drizzle-orm/pg-core'
+import { type SQL, sql } from 'drizzle-orm'
+import {
+  type AnyPgColumn,
+  customType,
+  index,
+  integer,
+  pgEnum,
+  pgTable,
+  primaryKey,
+  text,
+  uniqueIndex,
+  uuid,
+} from 'drizzle-orm/pg-core'
 
 // Drizzle's own `timestamp` gives a Date, or PostgreSQL's spelling; the API speaks RFC 3339 with milliseconds,
 // and a row that already does so can be answered as it is.
@@ -85,3 +96,71 @@ export const rate_limits = pgTable(
 
 /** Passwords that everyone tries first, in lower case; filled when migrating, and yours to add to. */
 export const common_passwords = pgTable('common_passwords', { password: text().primaryKey() })
+
+/** A text as it is searched and sorted: in lower case, for all letters that PostgreSQL knows. */
+export const folded = (text: AnyPgColumn | SQL) => sql`fold(${text})`
+
+/** The bytes of a folded name decide its place, whatever the database's own collation. */
+export const nameOrder = (name: AnyPgColumn | SQL) => sql`(${folded(name)} collate "C")`
+
+export const statuses = ['todo', 'in progress', 'done', 'error'] as const
+export const assignment_status = pgEnum('assignment_status', statuses)
+
+/** The present. `created_at` is the id's own time, so an order by id is one by creation. */
+export const assignments = pgTable(
+  'assignments',
+  {
+    id: uuid().primaryKey(),
+    name: text().notNull(),
+    description: text().notNull(),
+    status: assignment_status().notNull(),
+    assignee: uuid()
+      .notNull()
+      .references(() => users.id),
+    creator: uuid()
+      .notNull()
+      .references(() => users.id),
+    created_at: instant().notNull(),
+    updated_at: instant().notNull(),
+    version: integer().notNull(),
+  },
+  // What an assignee may see and what a creator may see are each kept in every order that a list may have. Ascending
+  // serves both ways.
+  (table) => [
+    ...[table.assignee, table.creator].flatMap((person) => [
+      index().on(person, table.id),
+      index().on(person, table.updated_at, table.id),
+      index().on(person, table.status, table.id),
+      index(`assignments_${person.name}_name_id_index`).on(person, nameOrder(table.name), table.id),
+    ]),
+    index('assignments_search_index').using(
+      'gin',
+      sql`${folded(table.name)} gin_trgm_ops`,
+      sql`${folded(table.description)} gin_trgm_ops`,
+    ),
+  ],
+)
+
+export const event_kinds = ['created', 'changed', 'deleted'] as const
+export const assignment_event_kind = pgEnum('assignment_event_kind', event_kinds)
+
+/** The log: each change of an assignment, and the assignment as it was afterwards. Only ever added to. */
+export const assignment_events = pgTable(
+  'assignment_events',
+  {
+    id: uuid().notNull(),
+    at: instant().notNull(),
+    kind: assignment_event_kind().notNull(),
+    actor: uuid().notNull(),
+    assignment: uuid().notNull(),
+    name: text().notNull(),
+    description: text().notNull(),
+    status: assignment_status().notNull(),
+    assignee: uuid().notNull(),
+    creator: uuid().notNull(),
+    version: integer().notNull(),
+    changed: text().array().notNull(),
+  },
+  // The time is in the key since a table that is split by time cannot hold a key without it.
+  (table) => [primaryKey({ columns: [table.assignment, table.version, table.at] })],
+)

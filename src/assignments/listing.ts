@@ -1,0 +1,154 @@
+import { z } from '@hono/zod-openapi'
+import { type SQL, sql } from 'drizzle-orm'
+import type { Database } from '../database/connect.ts'
+import { assignments, folded, nameOrder, statuses } from '../database/schema.ts'
+import { instant, wellFormed } from '../openapi.ts'
+import { type Assignment, read } from './assignments.ts'
+import type { Cursor } from './cursors.ts'
+
+/** What a list is narrowed to: a plain value, so that a cursor can be held to it. */
+export type Filter = {
+  status?: Assignment['status'][] | undefined
+  assignee?: string | undefined
+  creator?: string | undefined
+  created_after?: string | undefined
+  created_before?: string | undefined
+  updated_after?: string | undefined
+  updated_before?: string | undefined
+  search?: string[] | undefined
+}
+
+export const orderings = ['created_at', 'updated_at', 'name', 'status'] as const
+export type Order = { by: (typeof orderings)[number]; descending: boolean }[]
+
+export type Page = { rows: Assignment[]; keys: string[][]; hasMore: boolean; count?: number | undefined }
+
+/** The conditions of a filter. To add a filter, add it to the type above, here, and to the route's query. */
+const conditions = (filter: Filter): SQL[] =>
+  [
+    filter.status && sql`status in ${filter.status}`,
+    filter.assignee && sql`assignee = ${filter.assignee}`,
+    filter.creator && sql`creator = ${filter.creator}`,
+    filter.created_after && sql`created_at >= ${filter.created_after}`,
+    filter.created_before && sql`created_at < ${filter.created_before}`,
+    filter.updated_after && sql`updated_at >= ${filter.updated_after}`,
+    filter.updated_before && sql`updated_at < ${filter.updated_before}`,
+    ...(filter.search ?? []).map((term) => {
+      const pattern = sql`fold(${`%${term.replace(/[\\%_]/g, '\\$&')}%`})`
+      return sql`(${folded(assignments.name)} like ${pattern} or ${folded(assignments.description)} like ${pattern})`
+    }),
+  ].filter((condition) => typeof condition === 'object')
+
+/**
+ * A page of what the caller may see, as assignee or creator, in an order; after or before a cursor's place. `keys` are the
+ * rows' own places. The count is of all that match, wherever the page stands.
+ */
+export async function listAssignments(
+  db: Database,
+  caller: string,
+  filter: Filter,
+  order: Order,
+  { limit, cursor, withCount }: { limit: number; cursor?: Cursor | undefined; withCount: boolean },
+): Promise<Page> {
+  const isBack = cursor?.back ?? false
+  const keys = keysOf(order, isBack)
+  const shared = conditions(filter)
+  const place = cursor ? [beyond(keys, cursor)] : []
+  const sorted = sql.join(
+    keys.map(({ name, descending }) => sql.raw(`${name} ${descending ? 'desc' : 'asc'}`)),
+    sql`, `,
+  )
+  const selected = sql.join(
+    [sql`${assignments}.*`, ...keys.map(({ name, value }) => sql`${value} as ${sql.raw(name)}`)],
+    sql`, `,
+  )
+  // Each in its own index, already in order, and merged: as one OR it would be read whole and sorted.
+  const branches = branchesOf(caller, filter).map(
+    (branch) =>
+      sql`(select ${selected} from ${assignments} where ${all([branch, ...shared, ...place])} order by ${sorted} limit ${limit + 1})`,
+  )
+  const page = sql`select * from (${sql.join(branches, sql` union all `)}) as visible order by ${sorted} limit ${limit + 1}`
+  const counted = branchesOf(caller, filter).map(
+    (branch) => sql`(select count(*) from ${assignments} where ${all([branch, ...shared])})`,
+  )
+  const rows = await db.execute<Assignment & Record<string, string> & { count: number }>(
+    withCount
+      ? sql`select (${sql.join(counted, sql` + `)})::int as count, page.* from (select) as one left join (${page}) as page on true order by ${sorted}`
+      : page,
+  )
+  const found = rows.filter(({ id }) => id !== null)
+  const shown = found.slice(0, limit)
+  if (isBack) shown.reverse()
+  return {
+    rows: shown.map(({ id, name, description, status, assignee, creator, created_at, updated_at, version }) =>
+      read({ id, name, description, status, assignee, creator, created_at, updated_at, version }),
+    ),
+    keys: shown.map((row) => keys.map(({ name, type }) => written(String(row[name]), type))),
+    hasMore: found.length > limit,
+    count: withCount ? rows[0]?.count : undefined,
+  }
+}
+
+/** Who may see a row, as one or two scans that have no row in common. A filter on a person may leave only one. */
+function branchesOf(caller: string, { assignee, creator }: Filter): SQL[] {
+  if (assignee === caller) return [sql`true`]
+  if (creator === caller) return [sql`true`]
+  if (assignee) return [sql`creator = ${caller}`]
+  if (creator) return [sql`assignee = ${caller}`]
+  return [sql`assignee = ${caller}`, sql`creator = ${caller} and assignee <> ${caller}`]
+}
+
+type Key = { name: string; value: SQL; type: string; descending: boolean }
+
+/** What a row's place in an order is made of. The id ends it; it stands for the time of creation too, which is its own. */
+function keysOf(order: Order, isBack: boolean): Key[] {
+  const last = order.at(-1)
+  const leading = last?.by === 'created_at' ? order.slice(0, -1) : order
+  const keys = leading.map(({ by, descending }, index) => ({ ...keyOf(by), name: `key_${index}`, descending }))
+  const id = { name: 'key_id', value: sql`id`, type: 'uuid', descending: last?.descending ?? true }
+  return [...keys, id].map((key) => ({ ...key, descending: key.descending !== isBack }))
+}
+
+function keyOf(by: Order[number]['by']): Pick<Key, 'value' | 'type'> {
+  if (by === 'name') return { value: nameOrder(assignments.name), type: 'text' }
+  if (by === 'status') return { value: sql`status`, type: 'assignment_status' }
+  return { value: sql.raw(by), type: 'timestamptz' }
+}
+
+const written = (value: string, type: string) => (type === 'timestamptz' ? new Date(value).toISOString() : value)
+
+const shapes: Record<string, z.ZodType<string>> = {
+  text: wellFormed,
+  uuid: z.uuid(),
+  timestamptz: instant,
+  assignment_status: z.enum(statuses),
+}
+
+/** What a place in an order looks like, so that a forged cursor is not one. */
+export const placeIn = (order: Order) =>
+  z.array(z.string()).refine((place) => {
+    const keys = keysOf(order, false)
+    return (
+      place.length === keys.length && keys.every(({ type }, index) => shapes[type]?.safeParse(place[index]).success)
+    )
+  })
+
+/** The rows beyond a place: one comparison of rows where all keys run one way, which an index can follow. */
+function beyond(keys: Key[], { at, inclusive }: Cursor): SQL {
+  const [first] = keys as [Key, ...Key[]]
+  const values = keys.map(({ type }, index) => sql`${at[index] ?? ''}::${sql.raw(type)}`)
+  const comparison = ({ descending }: Key, orEqual = false) => sql.raw((descending ? '<' : '>') + (orEqual ? '=' : ''))
+  if (keys.every(({ descending }) => descending === first.descending)) {
+    const columns = keys.map(({ value }) => value)
+    return sql`(${sql.join(columns, sql`, `)}) ${comparison(first, inclusive)} (${sql.join(values, sql`, `)})`
+  }
+  const nested = keys.reduceRight<SQL | undefined>((rest, key, index) => {
+    const value = values[index] as SQL
+    return rest
+      ? sql`(${key.value} ${comparison(key)} ${value} or (${key.value} = ${value} and ${rest}))`
+      : sql`${key.value} ${comparison(key, inclusive)} ${value}`
+  }, undefined) as SQL
+  return sql`${first.value} ${comparison(first, true)} ${values[0] as SQL} and ${nested}`
+}
+
+const all = (conditions: SQL[]) => sql.join(conditions, sql` and `)
