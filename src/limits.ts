@@ -1,5 +1,5 @@
 import { encodeHexLowerCase } from '@oslojs/encoding'
-import { type SQL, sql } from 'drizzle-orm'
+import { inArray, type SQL, sql } from 'drizzle-orm'
 import type { Context } from 'hono'
 import {
   convertIPv4BinaryToString,
@@ -44,6 +44,11 @@ export async function requireRoom({ db, now, settings }: Counting, ...attempts: 
     sql`select max(wait) as wait from (${sql.join(waits, sql` union all `)}) as waits`,
   )
   if (longest?.wait && longest.wait > 0) throw retryLater('too_many_requests', longest.wait)
+}
+
+/** Forgets what was counted of the attempts. */
+export async function forget({ db }: Counting, ...attempts: Attempt[]): Promise<void> {
+  await db.delete(rate_limits).where(inArray(rate_limits.key, attempts.map(keyOf)))
 }
 
 async function countOne({ db, now, settings }: Counting, attempt: Attempt): Promise<boolean> {

@@ -24,6 +24,13 @@ const HOUR_MS = 3_600_000
 
 const print = (text: string) => process.stdout.write(`${text}\n`)
 
+/** The statuses of what Node's parser refuses; 400 for all else. */
+const refusals: Record<string, 408 | 417 | 431> = {
+  HPE_HEADER_OVERFLOW: 431,
+  ERR_HTTP_REQUEST_TIMEOUT: 408,
+  EXPECTATION: 417,
+}
+
 const command = process.argv[2]
 try {
   if (command === 'migrate') await migrateNow()
@@ -78,10 +85,16 @@ async function serve(settings: Settings) {
   )
   const server = createServer(
     // A load balancer's idle time is usually 60 s: this end must not be the first to hang up.
-    { keepAliveTimeout: 65_000, headersTimeout: 10_000, requestTimeout: 30_000 },
-    listener,
+    { keepAliveTimeout: 65_000, headersTimeout: 10_000, requestTimeout: 30_000, requireHostHeader: false },
+    // Required by RFC 9112, and checked here since Node's own answer would be no problem document.
+    (request, response) =>
+      request.headers.host === undefined && request.httpVersion === '1.1'
+        ? refuse({}, request.socket)
+        : listener(request, response),
   )
   server.on('clientError', refuse)
+  server.on('connect', (_request, socket: Socket) => refuse({}, socket))
+  server.on('checkExpectation', (_request, response) => refuse({ code: 'EXPECTATION' }, response.socket as Socket))
 
   try {
     await requireMigrated(db, url)
@@ -168,24 +181,29 @@ Ctrl-C stops it.
 }
 
 /** What never reaches the app, because it is not HTTP that can be understood. */
-function rejected(status: 400 | 408 | 431) {
+function rejected(status: 400 | 408 | 417 | 431) {
   const id = crypto.randomUUID()
   const problem = new Problem('malformed_request', {
     status,
     detail: `The request is refused: ${STATUS_CODES[status]}.`,
   })
   const headers = {
-    'Content-Type': 'application/problem+json',
-    'X-Request-Id': id,
-    'Cache-Control': 'no-store',
-    Connection: 'close',
+    ...{
+      'Content-Type': 'application/problem+json',
+      'X-Request-Id': id,
+      'Cache-Control': 'no-store',
+      Connection: 'close',
+    },
+    ...{ 'X-Content-Type-Options': 'nosniff', 'Referrer-Policy': 'no-referrer' },
+    'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
+    'Strict-Transport-Security': 'max-age=31536000; includeSubDomains',
   }
   return new Response(problemBody(problem, id), { status, headers })
 }
 
-async function refuse({ code }: NodeJS.ErrnoException, socket: Socket) {
+async function refuse({ code }: { code?: string }, socket: Socket) {
   if (!socket.writable || code === 'ECONNRESET') return socket.destroy()
-  const status = code === 'HPE_HEADER_OVERFLOW' ? 431 : code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400
+  const status = refusals[code ?? ''] ?? 400
   const answer = rejected(status)
   const headers = [...answer.headers].map(([name, value]) => `${name}: ${value}\r\n`).join('')
   const body = await answer.text()

@@ -93,6 +93,14 @@ function complete<R extends Declared>(route: R, more: Answered[]): R {
   }
 }
 
+const header = (description: string) => ({ description, schema: { type: 'string' as const } })
+
+const problemHeaders = (status: number) => ({
+  'X-Request-Id': header('The id under which the log has the request.'),
+  ...(status === 401 && { 'WWW-Authenticate': header('`Bearer`, with what is wrong with a token that was sent.') }),
+  ...((status === 429 || status === 503) && { 'Retry-After': header('Seconds to wait.') }),
+})
+
 const problemResponses = (answered: Answered[]) => {
   const pairs = answered.map((one) => (typeof one === 'string' ? ([one, problems[one][0]] as const) : one))
   const byStatus = Map.groupBy(pairs, ([, status]) => status)
@@ -100,6 +108,7 @@ const problemResponses = (answered: Answered[]) => {
     [...byStatus].map(([status, group]) => [
       status,
       {
+        headers: problemHeaders(Number(status)),
         description: group.map(([code]) => `\`${code}\`: ${problems[code][1]}.`).join('\n\n'),
         content: { 'application/problem+json': { schema: problemSchema } },
       },
@@ -130,13 +139,18 @@ function checkQuery(url: string) {
   if (start === -1) return
   try {
     decodeURIComponent(url.slice(start))
+    if (/[?&]=/.test(url.slice(start))) throw new Error('a value without a name')
   } catch {
-    throw new Problem('malformed_request', { detail: 'The query has a broken % escape, or is not UTF-8.' })
+    throw new Problem('malformed_request', {
+      detail: 'The query has a broken % escape, a value without a name, or is not UTF-8.',
+    })
   }
 }
 
 async function readBody(c: Context<Env>, isExpected: boolean): Promise<unknown> {
-  const bytes = await readBytes(c.req.raw)
+  const bytes = await readBytes(c.req.raw).catch((error) => {
+    throw error instanceof Problem ? error : new Problem('malformed_request', { detail: 'The body broke off.' })
+  })
   if (bytes.length === 0 && !isExpected) return undefined
   if (!isJson(c.req.header('Content-Type'))) throw new Problem('unsupported_media_type')
   const value = parseJson(bytes)
@@ -186,11 +200,11 @@ export const refuseInvalid: Hook<unknown, Env, string, undefined> = (result, c) 
   throw invalid([...errors, ...(c.var.bodyErrors?.() ?? [])])
 }
 
-const invalid = (errors: InputError[]) =>
-  new Problem('invalid_request', {
-    detail: errors.map(({ pointer, message }) => `${pointer} ${message}`).join('; '),
-    errors,
-  })
+const invalid = (errors: InputError[]) => {
+  const [first, ...more] = errors
+  const detail = `${first?.pointer} ${first?.message}${more.length > 0 ? `, and ${more.length} more` : ''}`.trim()
+  return new Problem('invalid_request', { detail, errors })
+}
 
 const inputErrors = (issue: z.core.$ZodIssue, place: InputError['in']): InputError[] =>
   issue.code === 'unrecognized_keys'
@@ -201,7 +215,7 @@ const unknown = (names: string[], place: InputError['in']) =>
   names.map((name) => ({ in: place, pointer: pointer([name]), message: 'Is not known here' }))
 
 const pointer = (path: PropertyKey[]) =>
-  path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
+  path.map((part) => `/${String(part).toWellFormed().replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
 
 const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
@@ -251,7 +265,7 @@ export function serveDocument(app: OpenAPIHono<Env>, info: { version: string; de
   const write = () => {
     const built = app.getOpenAPI31Document({ openapi: '3.1.0', info: { title: 'Docket', ...info } })
     const paths = Object.entries(built.paths ?? {}).map(([path, item]) => [published(path), item])
-    return JSON.stringify({ ...built, paths: Object.fromEntries(paths) })
+    return JSON.stringify(withExamples({ ...built, paths: Object.fromEntries(paths) }))
   }
   app.get('/openapi.json', (c) => {
     document ??= write()
@@ -276,4 +290,37 @@ export function serveDocument(app: OpenAPIHono<Env>, info: { version: string; de
   app.get('/docs/init.js', (c) =>
     c.body(START, 200, { 'Content-Type': 'text/javascript; charset=utf-8', 'Cache-Control': 'no-cache' }),
   )
+}
+
+type Schema = {
+  $ref?: string
+  type?: string
+  example?: unknown
+  properties?: Record<string, Schema>
+  items?: Schema
+} & Record<string, unknown>
+type Media = { schema?: Schema; example?: unknown }
+type Described = { content?: Record<string, Media> }
+type Operation = { requestBody?: Described; responses: Record<string, Described> }
+
+/** Gives each JSON body of a document an example, put together from those of its parts. */
+function withExamples<D extends object>(document: D): D {
+  const { paths, components } = document as unknown as {
+    paths: Record<string, Record<string, Operation>>
+    components: { schemas: Record<string, Schema> }
+  }
+  const exampleOf = (schema: Schema): unknown => {
+    if (schema.$ref) return exampleOf(components.schemas[schema.$ref.split('/').at(-1) as string] as Schema)
+    if (schema.example !== undefined) return schema.example
+    if (schema.items) return [exampleOf(schema.items)]
+    if (!schema.properties) return schema.const ?? (schema.type === 'boolean' ? true : undefined)
+    return Object.fromEntries(Object.entries(schema.properties).map(([name, part]) => [name, exampleOf(part)]))
+  }
+  for (const operation of Object.values(paths).flatMap((item) => Object.values(item))) {
+    for (const described of [operation.requestBody, ...Object.values(operation.responses)]) {
+      const media = described?.content?.['application/json']
+      if (media?.schema) media.example = exampleOf(media.schema)
+    }
+  }
+  return document
 }

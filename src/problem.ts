@@ -80,8 +80,16 @@ export const problemBody = ({ code, status, message, details }: Problem, request
     ...(details.errors && { errors: details.errors }),
   })
 
+/** What Hono itself raises. */
+const foreign: Record<number, ProblemCode> = {
+  400: 'malformed_request',
+  413: 'payload_too_large',
+  415: 'unsupported_media_type',
+}
+
 function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error
+  if (error instanceof HTTPException) return new Problem(foreign[error.status] ?? 'internal_error')
   if (isUnavailable(error)) return retryLater('unavailable', 2, 'The database cannot be reached or is too slow.')
   return new Problem('internal_error')
 }

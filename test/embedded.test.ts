@@ -73,6 +73,25 @@ describe('with the embedded PostgreSQL', () => {
     expect(await winner.stop()).toBe(0)
   })
 
+  test('a folder that cannot be used is named, in a sentence', async () => {
+    const file = join(await temporaryFolder(), 'file')
+    await writeFile(file, '')
+    for (const DATA_DIR of ['/proc/docket', '/dev/null', file, join(file, 'below')]) {
+      const server = startServer({ DATA_DIR })
+      expect(await server.ended).toBe(1)
+      expect(server.output()).toMatch(
+        /^Docket did not start\.\nDATA_DIR is not usable: .* cannot be written to \(E[A-Z]+\)\./,
+      )
+    }
+  })
+
+  test('a folder may have any name', async () => {
+    const DATA_DIR = join(await temporaryFolder(), `a $HOME "b" \`id\` 'c' é`)
+    const server = startServer({ DATA_DIR })
+    await server.url()
+    expect(await server.stop()).toBe(0)
+  })
+
   test('a taken port is named, with how to choose another, and PostgreSQL is stopped again', async () => {
     const DATA_DIR = await temporaryFolder()
     const taken = createServer().listen(0, '127.0.0.1')

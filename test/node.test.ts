@@ -99,6 +99,9 @@ describe('with a DATABASE_URL', () => {
     const url = await server.url()
     for (const [bytes, status] of [
       ['nonsense\r\n\r\n', 400],
+      ['GET / HTTP/1.1\r\nConnection: close\r\n\r\n', 400],
+      ['CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n', 400],
+      ['GET / HTTP/1.1\r\nHost: x\r\nExpect: foo\r\n\r\n', 417],
       ['FOO / HTTP/1.1\r\nHost: x\r\n\r\n', 400],
       ['GET / HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n', 400],
       [`GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
@@ -110,6 +113,7 @@ describe('with a DATABASE_URL', () => {
       const answer = await raw(url, bytes)
       expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
       expect(answer).toMatch(/content-type: application\/problem\+json/i)
+      expect(answer).toMatch(/x-content-type-options: nosniff/i)
       const body = JSON.parse(answer.slice(answer.indexOf('\r\n\r\n') + 4))
       expect(body).toMatchObject({ status, code: 'malformed_request', request_id: expect.any(String) })
     }

@@ -1,5 +1,5 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
-import { type Attempt, clientOf, count, type Limit, requireRoom, spend } from '../limits.ts'
+import { type Attempt, clientOf, count, forget, type Limit, requireRoom, spend } from '../limits.ts'
 import { accountExistsMail, activationMail, resetMail } from '../mail/messages.ts'
 import { body, id, instant, json, protectedRoute, publicRoute, text, wellFormed } from '../openapi.ts'
 import { describe, Problem } from '../problem.ts'
@@ -14,8 +14,11 @@ const email = z.email({ pattern: z.regexes.html5Email }).max(254).openapi({ exam
 
 // Its length is not the schema's to judge: a bad one is `weak_password`, with the other ways to be weak.
 const password = wellFormed.openapi({ format: 'password', example: 'four words of yours' })
+const newPassword = password.openapi({ minLength: 8, maxLength: 256 })
 
 const name = z.string().trim().pipe(text(1, 150)).openapi({ minLength: 1, maxLength: 150, example: 'Ada' })
+
+const surname = name.openapi({ example: 'Lovelace' })
 
 const code = z.string().openapi({ example: '7KQ2-M9XD-4HRT-V8CW' })
 
@@ -60,7 +63,7 @@ const tags = ['Accounts']
 const MINUTE = 60
 const HOUR = 60 * MINUTE
 
-const loginFailures = (email: string, client: string): Attempt[] => [
+const loginFailures = (email: string, client: string): [Attempt, Attempt, Attempt] => [
   [{ name: 'login', max: 10, seconds: 15 * MINUTE }, email.toLowerCase(), client],
   [{ name: 'login-account', max: 100, seconds: HOUR }, email.toLowerCase()],
   [{ name: 'login-client', max: 100, seconds: 15 * MINUTE }, client],
@@ -85,7 +88,7 @@ export const accounts = new OpenAPIHono<Env>()
       description:
         'The answer is the same whether or not the address has an account. Sign up again to get another code, at most one a minute and five an hour.',
       tags,
-      request: { body: body(z.strictObject({ first_name: name, last_name: name, email, password })) },
+      request: { body: body(z.strictObject({ first_name: name, last_name: surname, email, password: newPassword })) },
       responses: { 202: message('If the address can be signed up, a code is on its way to it.') },
       problems: ['weak_password', 'too_many_requests'],
     }),
@@ -203,8 +206,9 @@ export const accounts = new OpenAPIHono<Env>()
       request: {
         body: body(
           z
-            .strictObject({ first_name: name.optional(), last_name: name.optional() })
-            .refine((names) => Object.keys(names).length > 0, 'Must name at least one field'),
+            .strictObject({ first_name: name.optional(), last_name: surname.optional() })
+            .refine((names) => Object.keys(names).length > 0, 'Must name at least one field')
+            .openapi({ minProperties: 1 }),
         ),
       },
       responses: { 200: json(Account, 'Your account as it is now.') },
@@ -224,7 +228,7 @@ export const accounts = new OpenAPIHono<Env>()
       summary: 'Change your password; every other session ends',
       description: 'A wrong old password counts as a failed login does.',
       tags,
-      request: { body: body(z.strictObject({ old_password: password, new_password: password })) },
+      request: { body: body(z.strictObject({ old_password: password, new_password: newPassword })) },
       responses: { 200: message('The password is changed, and every other session is ended.') },
       problems: ['weak_password', ['invalid_credentials', 400], 'too_many_requests'],
     }),
@@ -281,7 +285,7 @@ export const accounts = new OpenAPIHono<Env>()
       summary: 'Set a new password with a mailed code; every session ends',
       description: 'A password that is refused as too weak does not use the code up.',
       tags,
-      request: { body: body(z.strictObject({ code, new_password: password })) },
+      request: { body: body(z.strictObject({ code, new_password: newPassword })) },
       responses: { 200: message('The password is set: log in with it.') },
       problems: ['invalid_code', 'weak_password', 'too_many_requests'],
     }),
@@ -296,6 +300,9 @@ export const accounts = new OpenAPIHono<Env>()
       await refuseWeak(c.env, new_password, '/new_password', account)
       const hash = await hashPassword(kdf, new_password)
       if (!(await resetPassword(db, code, hash, now))) throw await wrongCode(c.env, attempt)
+      // Whoever guessed at the old password must not keep its owner from using the new one.
+      const [fromHere, ofAccount] = loginFailures(account.email, clientOf(c))
+      await forget(c.env, fromHere, ofAccount)
       return c.json({ message: 'The password is set: log in with it.' }, 200)
     },
   )

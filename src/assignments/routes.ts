@@ -62,6 +62,7 @@ const Changes = z
   .strictObject({ name, description, status, assignee })
   .partial()
   .refine((fields) => Object.keys(fields).length > 0, 'Must name at least one field')
+  .openapi({ minProperties: 1 })
 
 /** A parameter that may be given once; several values come as an array, which a string is not. */
 const digits = (most: number) =>

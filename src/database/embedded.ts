@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { chown, mkdir, mkdtemp, readFile, readlink, rename, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import postgres from 'postgres'
@@ -51,7 +51,10 @@ export async function openEmbedded(folder: string): Promise<{ url: string; stop:
 const urlOf = (port: number, password: string, database: string) =>
   `postgres://docket:${password}@127.0.0.1:${port}/${database}`
 
-type Tools = { run: (tool: 'initdb' | 'pg_ctl', args: string[]) => Promise<unknown>; owner: Owner | undefined }
+type Tools = {
+  run: (tool: 'initdb' | 'pg_ctl', args: string[], cwd?: string) => Promise<unknown>
+  owner: Owner | undefined
+}
 
 type Owner = { uid: number; gid: number }
 
@@ -78,10 +81,10 @@ async function findTools(): Promise<Tools> {
     : []
   return {
     owner,
-    run: async (tool, args) => {
+    run: async (tool, args, cwd = '/') => {
       const [command, ...rest] = [...prefix, paths[tool], ...args] as [string, ...string[]]
       // Time zone and messages must not depend on who starts it.
-      return run(command, rest, { env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' }, cwd: '/' })
+      return run(command, rest, { env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' }, cwd })
     },
   }
 }
@@ -98,8 +101,13 @@ async function unprivileged(): Promise<Owner> {
 
 /** Makes a cluster aside and moves it into place, so that a start that is killed half way leaves nothing half made. */
 async function create({ run, owner }: Tools, folder: string, home: string) {
-  await mkdir(folder, { recursive: true })
-  const aside = await mkdtemp(join(folder, 'new-'))
+  const aside = await makeFolder(folder)
+    .then(() => mkdtemp(join(folder, 'new-')))
+    .catch(({ code }) => {
+      throw new EmbeddedError(
+        `DATA_DIR is not usable: ${folder} cannot be written to (${code}). It should be a folder of yours, or one that can be made.`,
+      )
+    })
   const password = join(aside, 'password')
   await writeFile(password, randomString('abcdefghijklmnopqrstuvwxyz0123456789', 32), { mode: 0o600 })
   if (owner) for (const path of [aside, password]) await chown(path, owner.uid, owner.gid)
@@ -116,12 +124,20 @@ async function create({ run, owner }: Tools, folder: string, home: string) {
   }
 }
 
+/** Makes a folder and those above it. Node's own way to do so never ends where none can be made, as in /proc. */
+async function makeFolder(folder: string) {
+  if (existsSync(folder)) return
+  await makeFolder(dirname(folder))
+  await mkdir(folder).catch((error) => existsSync(folder) || Promise.reject(error))
+}
+
 /** Starts the cluster on a free port. Undefined when it did not start, as when another start was faster. */
-async function start({ run }: Tools, home: string, cluster: string): Promise<number | undefined> {
+async function start({ run }: Tools, home: string, _cluster: string): Promise<number | undefined> {
   const port = await freePort()
+  // Relative paths, since pg_ctl hands them to a shell, which would read a $ or a quote in them.
   const options = `-p ${port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c log_min_error_statement=panic -c log_error_verbosity=terse`
   try {
-    await run('pg_ctl', ['start', '-D', cluster, '-l', join(home, 'log'), '-w', '-o', options])
+    await run('pg_ctl', ['start', '-D', 'cluster', '-l', 'log', '-w', '-o', options], home)
     return port
   } catch {
     return undefined

@@ -21,11 +21,33 @@ export async function migrate(url: string): Promise<void> {
     const db = drizzle(client)
     await db.execute(sql`select pg_advisory_lock(${LOCK})`)
     await applyMigrations(db, { migrationsFolder })
-    const passwords = dictionary['passwords-common'].filter((password) => password.length >= 8)
+    const passwords = [...dictionary['passwords-common'], ...patterns()].filter((password) => password.length >= 8)
     await db.execute(sql`
       insert into ${common_passwords} select jsonb_array_elements_text(${JSON.stringify(passwords)}::jsonb)
       on conflict do nothing`)
   } finally {
     await client.end({ timeout: 5 })
   }
+}
+
+/** What the dictionary leaves to rules: a letter held down, and runs along the alphabet, the digits and the keyboard. */
+function patterns(): string[] {
+  const rows = [
+    'abcdefghijklmnopqrstuvwxyz',
+    '01234567890',
+    'qwertyuiop',
+    'asdfghjkl;',
+    'zxcvbnm,./',
+    '1qaz2wsx3edc4rfv',
+  ]
+  const lengths = [8, 9, 10, 11, 12]
+  const held = [...'abcdefghijklmnopqrstuvwxyz0123456789 .*!'].flatMap((key) =>
+    lengths.map((length) => key.repeat(length)),
+  )
+  const runs = rows.flatMap((row) =>
+    lengths.flatMap((length) =>
+      Array.from({ length: row.length - length + 1 }, (_, from) => row.slice(from, from + length)),
+    ),
+  )
+  return [...held, ...runs, ...runs.map((run) => [...run].reverse().join(''))]
 }
