@@ -38,4 +38,4 @@ CREATE INDEX "assignments_creator_id_index" ON "assignments" USING btree ("creat
 CREATE INDEX "assignments_creator_updated_at_id_index" ON "assignments" USING btree ("creator","updated_at","id");--> statement-breakpoint
 CREATE INDEX "assignments_creator_status_id_index" ON "assignments" USING btree ("creator","status","id");--> statement-breakpoint
 CREATE INDEX "assignments_creator_name_id_index" ON "assignments" USING btree ("creator",(fold("name") collate "C"),"id");--> statement-breakpoint
-CREATE INDEX "assignments_search_index" ON "assignments" USING gin (fold("name") gin_trgm_ops,fold("description") gin_trgm_ops);
+CREATE INDEX "assignments_search_index" ON "assignments" USING gin (fold("name") gin_trgm_ops,fold("description") gin_trgm_ops) WITH (gin_pending_list_limit=256);

@@ -147,6 +147,7 @@ describe('a token', () => {
 describe('sessions', () => {
   test('are listed with the current one marked, and ended one by one', async () => {
     const { email, token } = await createUser()
+    pass(1)
     const other = (await logIn(email, PASSWORD, { headers: { 'User-Agent': 'x'.repeat(999) } })).body.token
     const list = await call('GET', '/accounts/sessions/', { token })
     expect(list.body.results).toHaveLength(2)

@@ -1,6 +1,6 @@
 import { and, eq, or, type SQL, sql } from 'drizzle-orm'
 import { newId } from '../crypto.ts'
-import type { Database } from '../database/connect.ts'
+import { type Database, perDatabase } from '../database/connect.ts'
 import { assignment_events, assignments, caseless, users } from '../database/schema.ts'
 
 export type Assignment = typeof assignments.$inferSelect
@@ -11,9 +11,6 @@ export type Fields = { [name in Field]?: Assignment[name] | undefined }
 
 /** Why a statement did nothing. */
 export type Refusal = 'not_found' | 'forbidden' | 'precondition_failed' | 'unknown_assignee'
-
-/** An assignment that its caller may see: its creator's and its assignee's. */
-export const isVisibleTo = (caller: string) => or(eq(assignments.creator, caller), eq(assignments.assignee, caller))
 
 /** Makes an assignment with its event. Undefined when the assignee has no account. */
 export async function createAssignment(
@@ -35,12 +32,19 @@ export async function createAssignment(
 
 /** An assignment that the caller may see; undefined for any other id. */
 export async function findAssignment(db: Database, caller: string, id: string): Promise<Assignment | undefined> {
-  const [found] = await db
-    .select()
-    .from(assignments)
-    .where(and(eq(assignments.id, id), isVisibleTo(caller)))
+  const [found] = await byId(db).execute({ id, caller })
   return found
 }
+
+const byId = perDatabase((db) => {
+  const caller = sql.placeholder('caller')
+  const isVisible = or(eq(assignments.creator, caller), eq(assignments.assignee, caller))
+  return db
+    .select()
+    .from(assignments)
+    .where(and(eq(assignments.id, sql.placeholder('id')), isVisible))
+    .prepare('find_assignment')
+})
 
 /**
  * Changes the fields that are given, with one event, and gives the assignment as it is then; where nothing would change,

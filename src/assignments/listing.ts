@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi'
 import { type SQL, sql } from 'drizzle-orm'
-import type { Database } from '../database/connect.ts'
+import { type Database, executePlanned } from '../database/connect.ts'
 import { assignments, folded, nameOrder, statuses } from '../database/schema.ts'
 import { instant, wellFormed } from '../openapi.ts'
 import { type Assignment, read } from './assignments.ts'
@@ -71,11 +71,11 @@ export async function listAssignments(
   const counted = branchesOf(caller, filter).map(
     (branch) => sql`(select count(*) from ${assignments} where ${all([branch, ...shared])})`,
   )
-  const rows = await db.execute<Assignment & Record<string, string> & { count: number }>(
-    withCount
-      ? sql`select (${sql.join(counted, sql` + `)})::int as count, page.* from (select) as one left join (${page}) as page on true order by ${sorted}`
-      : page,
-  )
+  const query = withCount
+    ? sql`select (${sql.join(counted, sql` + `)})::int as count, page.* from (select) as one left join (${page}) as page on true order by ${sorted}`
+    : page
+  type Found = Assignment & Record<string, string> & { count: number }
+  const rows = filter.search ? await executePlanned<Found>(db, query) : await db.execute<Found>(query)
   const found = rows.filter(({ id }) => id !== null)
   const shown = found.slice(0, limit)
   if (isBack) shown.reverse()

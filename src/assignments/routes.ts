@@ -3,8 +3,15 @@ import type { Context } from 'hono'
 import { event_kinds, statuses } from '../database/schema.ts'
 import { body, id, instant, json, protectedRoute, text, wellFormed } from '../openapi.ts'
 import { Problem } from '../problem.ts'
-import type { Env } from '../services.ts'
-import { changeAssignment, createAssignment, deleteAssignment, findAssignment, type Refusal } from './assignments.ts'
+import type { Env, SignedIn } from '../services.ts'
+import {
+  changeAssignment,
+  createAssignment,
+  deleteAssignment,
+  type Fields,
+  findAssignment,
+  type Refusal,
+} from './assignments.ts'
 import { readCursor, writeCursor } from './cursors.ts'
 import { listHistory } from './events.ts'
 import { type Filter, listAssignments, type Order, orderings, placeIn } from './listing.ts'
@@ -247,18 +254,7 @@ export const assignments = new OpenAPIHono<Env>()
       problems: ['forbidden', 'precondition_failed'],
     }),
     async (c) => {
-      const versions = versionsOf(c.req.valid('header')['if-match'])
-      const { id } = c.req.valid('param')
-      const changed = await changeAssignment(
-        c.env.db,
-        c.var.session.account.id,
-        id,
-        c.req.valid('json'),
-        versions,
-        c.env.now(),
-      )
-      if (typeof changed === 'string') throw refused(changed)
-      c.header('ETag', `"${changed.version}"`)
+      const changed = await change(c, c.req.valid('param').id, c.req.valid('json'), c.req.valid('header')['if-match'])
       return c.json(changed, 200)
     },
   )
@@ -274,18 +270,7 @@ export const assignments = new OpenAPIHono<Env>()
       problems: ['forbidden', 'precondition_failed'],
     }),
     async (c) => {
-      const versions = versionsOf(c.req.valid('header')['if-match'])
-      const { id } = c.req.valid('param')
-      const changed = await changeAssignment(
-        c.env.db,
-        c.var.session.account.id,
-        id,
-        c.req.valid('json'),
-        versions,
-        c.env.now(),
-      )
-      if (typeof changed === 'string') throw refused(changed)
-      c.header('ETag', `"${changed.version}"`)
+      const changed = await change(c, c.req.valid('param').id, c.req.valid('json'), c.req.valid('header')['if-match'])
       return c.json(changed, 200)
     },
   )
@@ -336,6 +321,15 @@ export const assignments = new OpenAPIHono<Env>()
       return c.json({ next, previous, results: page.events as z.output<typeof Event>[] }, 200)
     },
   )
+
+/** Changes what a body names, as the caller, and sets the new ETag. */
+async function change(c: Context<SignedIn>, id: string, fields: Fields, ifMatch: string | undefined) {
+  const { db, now } = c.env
+  const changed = await changeAssignment(db, c.var.session.account.id, id, fields, versionsOf(ifMatch), now())
+  if (typeof changed === 'string') throw refused(changed)
+  c.header('ETag', `"${changed.version}"`)
+  return changed
+}
 
 const versionPlace = z.tuple([z.string().regex(/^[1-9]\d{0,8}$/)])
 
