@@ -1,4 +1,3 @@
-import { encodeHexLowerCase } from '@oslojs/encoding'
 import { type SQL, sql } from 'drizzle-orm'
 import { PgDialect } from 'drizzle-orm/pg-core'
 import { drizzle } from 'drizzle-orm/postgres-js'
@@ -57,8 +56,8 @@ export function perDatabase<T>(make: (db: Database) => T): (db: Database) => T {
 
 /**
  * Runs a statement that must be planned for its very values, such as a search: a prepared one is soon planned for any word,
- * the rarest and the commonest alike. The values stand in the text, none of them as anything that could end a literal, so
- * that it takes one round trip.
+ * the rarest and the commonest alike. The values stand in the text, none of them as anything that could end a literal (and
+ * where a server reads literals otherwise, it refuses this form), so that it takes one round trip.
  */
 export async function executePlanned<Row extends Record<string, unknown>>(db: Database, query: SQL): Promise<Row[]> {
   const { sql: text, params } = dialect.sqlToQuery(query)
@@ -73,7 +72,8 @@ function literal(value: unknown): string {
   const text = String(value)
   // Left untyped where it can be, so that it takes the type that a parameter would.
   if (/^[\w:. +-]*$/.test(text)) return `'${text}'`
-  return `convert_from(decode('${encodeHexLowerCase(new TextEncoder().encode(text))}', 'hex'), 'UTF8')`
+  const escapes = [...text].map((letter) => `\\+${letter.codePointAt(0)?.toString(16).padStart(6, '0')}`)
+  return `U&'${escapes.join('')}'`
 }
 
 class TooSlow extends Error {
