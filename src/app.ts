@@ -8,7 +8,8 @@ import manifest from '../package.json' with { type: 'json' }
 import { accounts } from './accounts/routes.ts'
 import { assignments } from './assignments/routes.ts'
 import { isMigrated } from './database/migrated.ts'
-import { json, publicRoute, refuseInvalid, serveDocument } from './openapi.ts'
+import { serveDocument } from './document.ts'
+import { json, publicRoute, refuseInvalid } from './openapi.ts'
 import { answerProblem, Problem, retryLater } from './problem.ts'
 import type { Env } from './services.ts'
 

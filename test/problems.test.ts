@@ -210,6 +210,9 @@ describe('a database that cannot answer', () => {
     await locker.db.execute('begin')
     await locker.db.execute('lock table sessions in access exclusive mode')
     expect(await call('GET', '/accounts/', { token })).toMatchObject({ status: 503, body: { code: 'unavailable' } })
+    // Until it has arrived, the cancellation could meet the statement after.
+    const waiting = "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    while ((await docket.db.execute(waiting)).length > 0);
     await locker.db.execute('rollback')
     expect(await call('GET', '/accounts/', { token })).toMatchObject({ status: 200 })
     await locker.close()
