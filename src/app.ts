@@ -5,7 +5,9 @@ import { requestId } from 'hono/request-id'
 import { routePath } from 'hono/route'
 import { secureHeaders } from 'hono/secure-headers'
 import manifest from '../package.json' with { type: 'json' }
+import { passwords } from './accounts/password-routes.ts'
 import { accounts } from './accounts/routes.ts'
+import { lists } from './assignments/list-routes.ts'
 import { assignments } from './assignments/routes.ts'
 import { isMigrated } from './database/migrated.ts'
 import { serveDocument } from './document.ts'
@@ -80,7 +82,12 @@ api.notFound((c) => answerProblem(new Problem('not_found', { detail: 'There is n
 api.onError(answerProblem)
 
 /** The whole API. Entry points give it a request and its services; `typeof app` types a client. */
-export const app = api.route('/accounts', accounts).route('/assignments', assignments).route('/', probes)
+export const app = api
+  .route('/accounts', accounts)
+  .route('/accounts', passwords)
+  .route('/assignments', assignments)
+  .route('/assignments', lists)
+  .route('/', probes)
 
 serveDocument(app, { version: manifest.version, description: manifest.description })
 refuseOtherMethods()

@@ -14,3 +14,9 @@ export const digest = (text: string) => sha256(new TextEncoder().encode(text))
 
 /** A UUIDv7 (RFC 9562): ids sort by the instant they are made at, to the millisecond. */
 export const newId = (now: Date) => v7({ msecs: now.getTime() })
+
+/** What all ids made from an instant on are not below, and all made before it are. */
+export function firstIdAt(instant: string): string {
+  const time = Math.max(0, Date.parse(instant)).toString(16).padStart(12, '0')
+  return `${time.slice(0, 8)}-${time.slice(8)}-0000-0000-000000000000`
+}

@@ -1,8 +1,8 @@
 import { createRoute, type Hook, type RouteConfig, z } from '@hono/zod-openapi'
 import type { Context, MiddlewareHandler } from 'hono'
-import { authenticate } from './accounts/sessions.ts'
+import { authenticate, requireSession, takeBearer } from './accounts/sessions.ts'
 import { type InputError, Problem, type ProblemCode, problems } from './problem.ts'
-import type { Env, SignedIn } from './services.ts'
+import type { Bearing, Env, SignedIn } from './services.ts'
 
 /** The largest body that is read, in bytes. */
 const MAX_BODY = 256 * 1024
@@ -74,6 +74,17 @@ export const protectedRoute = <const P extends string, R extends Declared & { pa
     middleware: [authenticate, checkEncoding(route)],
   })
 
+/**
+ * A protected route whose handler passes the token on, to a statement that judges it with the rest: one round trip, where
+ * the session's own would be a second. What is wrong with an input is told only to who has a good token, here as well.
+ */
+export const bearerRoute = <const P extends string, R extends Declared & { path: P }>(route: R) =>
+  createRoute<P, R & { middleware: [MiddlewareHandler<Bearing>, MiddlewareHandler<Env>] }>({
+    ...complete(route, ['unauthenticated']),
+    security: [{ bearer: [] }],
+    middleware: [takeBearer, checkEncoding(route)],
+  })
+
 function complete<R extends Declared>(route: R, more: Answered[]): R {
   const codes: Answered[] = [
     ...more,
@@ -119,19 +130,25 @@ const problemResponses = (answered: Answered[]) => {
 const checkEncoding =
   ({ request }: Declared): MiddlewareHandler<Env> =>
   async (c, next) => {
-    checkQuery(c.req.url)
-    if (c.req.method !== 'GET' && c.req.method !== 'HEAD') {
-      const value = await readBody(c, request?.body !== undefined)
-      c.req.json = async () => value as never
-      const content = request?.body?.content['application/json']
-      const schema = content && 'schema' in content ? (content.schema as z.ZodType) : undefined
-      c.set(
-        'bodyErrors',
-        () => schema?.safeParse(value).error?.issues.flatMap((issue) => inputErrors(issue, 'body')) ?? [],
-      )
-    }
+    await readInput(c, request).catch((problem) => refuse(c, problem))
     await next()
   }
+
+async function readInput(c: Context<Env>, request: Declared['request']) {
+  checkQuery(c.req.url)
+  if (c.req.method === 'GET' || c.req.method === 'HEAD') return
+  const value = await readBody(c, request?.body !== undefined)
+  c.req.json = async () => value as never
+  const content = request?.body?.content['application/json']
+  const schema = content && 'schema' in content ? (content.schema as z.ZodType) : undefined
+  c.set('bodyErrors', () => schema?.safeParse(value).error?.issues.flatMap((issue) => inputErrors(issue, 'body')) ?? [])
+}
+
+/** Refuses an input. 401 goes first, also where the token would have been judged with the rest. */
+async function refuse(c: Context<Env>, problem: unknown): Promise<never> {
+  if (c.var.bearer) await requireSession(c.env.db, c.var.bearer)
+  throw problem
+}
 
 function checkQuery(url: string) {
   const start = url.indexOf('?')
@@ -190,13 +207,12 @@ async function readBytes(request: Request): Promise<Uint8Array> {
 }
 
 /** Turns what a schema refuses into one problem that lists all of it. An id of no possible form is just not found. */
-export const refuseInvalid: Hook<unknown, Env, string, undefined> = (result, c) => {
+export const refuseInvalid: Hook<unknown, Env, string, Promise<undefined>> = async (result, c) => {
   if (result.success) return undefined
-  if (result.target === 'param') throw new Problem('not_found')
-  if (result.target === 'json') throw invalid(c.var.bodyErrors?.() ?? [])
+  if (result.target === 'param') return refuse(c, new Problem('not_found'))
   const place = result.target === 'header' ? 'header' : 'query'
-  const errors = result.error.issues.flatMap((issue) => inputErrors(issue, place))
-  throw invalid([...errors, ...(c.var.bodyErrors?.() ?? [])])
+  const others = result.target === 'json' ? [] : result.error.issues.flatMap((issue) => inputErrors(issue, place))
+  return refuse(c, invalid([...others, ...(c.var.bodyErrors?.() ?? [])]))
 }
 
 const invalid = (errors: InputError[]) => {

@@ -1,5 +1,5 @@
 import type { Kdf } from './accounts/passwords.ts'
-import type { Session } from './accounts/sessions.ts'
+import type { Bearer, Session } from './accounts/sessions.ts'
 import type { Database } from './database/connect.ts'
 import type { Mail } from './mail/messages.ts'
 import type { InputError } from './problem.ts'
@@ -30,8 +30,13 @@ export type Env = {
     requestId: string
     /** What is wrong with the body, to be told together with what is wrong with the query. */
     bodyErrors?: () => InputError[]
+    /** A token that is still to be judged. */
+    bearer?: Bearer
   }
 }
 
 /** What a protected route's handler finds beside that. */
 export type SignedIn = Env & { Variables: { session: Session } }
+
+/** And one's whose statement judges the token. */
+export type Bearing = Env & { Variables: { bearer: Bearer } }

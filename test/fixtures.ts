@@ -68,9 +68,12 @@ export async function startResend() {
 }
 
 /** The app over a database of its own, with a clock and a mailbox that the test steers. Ends with the test file. */
-export async function openDocket(environment: Record<string, string> = {}) {
+export async function openDocket(
+  environment: Record<string, string> = {},
+  options: Parameters<typeof connect>[1] = {},
+) {
   const url = await cloneDatabase()
-  const { db, close } = connect(url)
+  const { db, close } = connect(url, options)
   const resend = await startResend()
   const settings = readSettings({
     RESEND_API_KEY: 're_test',

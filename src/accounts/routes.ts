@@ -1,46 +1,19 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
-import { type Attempt, clientOf, count, forget, type Limit, requireRoom, spend } from '../limits.ts'
-import { accountExistsMail, activationMail, resetMail } from '../mail/messages.ts'
-import { body, id, instant, json, protectedRoute, publicRoute, text, wellFormed } from '../openapi.ts'
+import { type Attempt, clientOf, count, requireRoom, spend } from '../limits.ts'
+import { accountExistsMail, activationMail } from '../mail/messages.ts'
+import { body, id, instant, json, protectedRoute, publicRoute, text } from '../openapi.ts'
 import { describe, Problem } from '../problem.ts'
 import type { Env, Services } from '../services.ts'
-import { hashPassword, isOutdated, unmatchable, verifyPassword, weakness } from './passwords.ts'
-import { createReset, findReset, resetPassword } from './resets.ts'
+import { hashPassword, isOutdated, unmatchable, verifyPassword } from './passwords.ts'
+import { loginFailures, mailRequests, mailsTo, refuseWeak, wrongCode, wrongCodes } from './refusals.ts'
 import { createSession, endSession, listSessions } from './sessions.ts'
+import { Account, code, email, message, newPassword, password } from './shapes.ts'
 import { activate, createSignup } from './signups.ts'
-import { changePassword, findPassword, findPendingPassword, findUser, rehash, renameUser } from './users.ts'
-
-const email = z.email({ pattern: z.regexes.html5Email }).max(254).openapi({ example: 'ada@example.com' })
-
-// Its length is not the schema's to judge: a bad one is `weak_password`, with the other ways to be weak.
-const password = wellFormed.openapi({ format: 'password', example: 'four words of yours' })
-const newPassword = password.openapi({ minLength: 8, maxLength: 256 })
+import { findPendingPassword, findUser, rehash, renameUser } from './users.ts'
 
 const name = z.string().trim().pipe(text(1, 150)).openapi({ minLength: 1, maxLength: 150, example: 'Ada' })
 
 const surname = name.openapi({ example: 'Lovelace' })
-
-const code = z.string().openapi({ example: '7KQ2-M9XD-4HRT-V8CW' })
-
-const Account = z
-  .strictObject({
-    id,
-    email: z.string(),
-    first_name: z.string(),
-    last_name: z.string(),
-    created_at: instant,
-    updated_at: instant,
-  })
-  .openapi('Account', {
-    example: {
-      id: '01986f5e-7c00-7000-8000-0123456789ab',
-      email: 'ada@example.com',
-      first_name: 'Ada',
-      last_name: 'Lovelace',
-      created_at: '2026-11-22T10:00:00.000Z',
-      updated_at: '2026-11-22T10:00:00.000Z',
-    },
-  })
 
 const Login = z.strictObject({
   token: z.string().openapi({ example: 'dkt_3q2-7wAAq1ZVd0w0X2l0Yk9uZUV4YW1wbGVUb2tlbjEyMw' }),
@@ -56,27 +29,7 @@ const Session = z.strictObject({
   current: z.boolean(),
 })
 
-const message = (example: string) => json(z.strictObject({ message: z.string().openapi({ example }) }), example)
-
 const tags = ['Accounts']
-
-const MINUTE = 60
-const HOUR = 60 * MINUTE
-
-const loginFailures = (email: string, client: string): [Attempt, Attempt, Attempt] => [
-  [{ name: 'login', max: 10, seconds: 15 * MINUTE }, email.toLowerCase(), client],
-  [{ name: 'login-account', max: 100, seconds: HOUR }, email.toLowerCase()],
-  [{ name: 'login-client', max: 100, seconds: 15 * MINUTE }, client],
-]
-
-const mailsTo = (email: string, purpose: 'activation' | 'reset'): Attempt[] => [
-  [{ name: 'mail-minute', max: 1, seconds: MINUTE }, purpose, email.toLowerCase()],
-  [{ name: 'mail-hour', max: 5, seconds: HOUR }, purpose, email.toLowerCase()],
-]
-
-const mailRequests: Limit = { name: 'mail-client', max: 100, seconds: HOUR }
-
-const wrongCodes: Limit = { name: 'codes', max: 30, seconds: 10 * MINUTE }
 
 export const accounts = new OpenAPIHono<Env>()
   .openapi(
@@ -222,92 +175,6 @@ export const accounts = new OpenAPIHono<Env>()
   )
   .openapi(
     protectedRoute({
-      method: 'post',
-      path: '/password-change',
-      operationId: 'changePassword',
-      summary: 'Change your password; every other session ends',
-      description: 'A wrong old password counts as a failed login does.',
-      tags,
-      request: { body: body(z.strictObject({ old_password: password, new_password: newPassword })) },
-      responses: { 200: message('The password is changed, and every other session is ended.') },
-      problems: ['weak_password', ['invalid_credentials', 400], 'too_many_requests'],
-    }),
-    async (c) => {
-      const { db, kdf, now } = c.env
-      const { session } = c.var
-      const { old_password, new_password } = c.req.valid('json')
-      await refuseWeak(c.env, new_password, '/new_password', session.account)
-      const attempts = loginFailures(session.account.email, clientOf(c))
-      await requireRoom(c.env, ...attempts)
-      const wrong = new Problem('invalid_credentials', { status: 400, detail: 'The old password is wrong.' })
-      const hash = await findPassword(db, session.account.id)
-      if (!hash || !(await verifyPassword(kdf, old_password, hash))) {
-        await spend(c.env, ...attempts)
-        throw wrong
-      }
-      await requireRoom(c.env, ...attempts)
-      if (!(await changePassword(db, session, await hashPassword(kdf, new_password), now()))) throw wrong
-      return c.json({ message: 'The password is changed, and every other session is ended.' }, 200)
-    },
-  )
-  .openapi(
-    publicRoute({
-      method: 'post',
-      path: '/password-reset',
-      operationId: 'requestPasswordReset',
-      summary: 'Ask for a code that sets a new password',
-      description: 'The answer is the same for every address. At most one code a minute and five an hour go to one.',
-      tags,
-      request: { body: body(z.strictObject({ email })) },
-      responses: { 202: message('If the address has an account, a code is on its way to it.') },
-      problems: ['too_many_requests'],
-    }),
-    async (c) => {
-      const { db, send, defer } = c.env
-      const { email } = c.req.valid('json')
-      const now = c.env.now()
-      await spend(c.env, [mailRequests, clientOf(c)])
-      // All that differs between an account's address and another is done after the answer.
-      if (await count(c.env, ...mailsTo(email, 'reset'))) {
-        defer(async () => {
-          const reset = await createReset(db, email, now)
-          if (reset) await send(resetMail(reset.email, reset.code, now))
-        })
-      }
-      return c.json({ message: 'If the address has an account, a code is on its way to it.' }, 202)
-    },
-  )
-  .openapi(
-    publicRoute({
-      method: 'post',
-      path: '/password-reset/verify',
-      operationId: 'resetPassword',
-      summary: 'Set a new password with a mailed code; every session ends',
-      description: 'A password that is refused as too weak does not use the code up.',
-      tags,
-      request: { body: body(z.strictObject({ code, new_password: newPassword })) },
-      responses: { 200: message('The password is set: log in with it.') },
-      problems: ['invalid_code', 'weak_password', 'too_many_requests'],
-    }),
-    async (c) => {
-      const { db, kdf } = c.env
-      const { code, new_password } = c.req.valid('json')
-      const now = c.env.now()
-      const attempt: Attempt = [wrongCodes, clientOf(c)]
-      await requireRoom(c.env, attempt)
-      const account = await findReset(db, code, now)
-      if (!account) throw await wrongCode(c.env, attempt)
-      await refuseWeak(c.env, new_password, '/new_password', account)
-      const hash = await hashPassword(kdf, new_password)
-      if (!(await resetPassword(db, code, hash, now))) throw await wrongCode(c.env, attempt)
-      // Whoever guessed at the old password must not keep its owner from using the new one.
-      const [fromHere, ofAccount] = loginFailures(account.email, clientOf(c))
-      await forget(c.env, fromHere, ofAccount)
-      return c.json({ message: 'The password is set: log in with it.' }, 200)
-    },
-  )
-  .openapi(
-    protectedRoute({
       method: 'get',
       path: '/sessions',
       operationId: 'listSessions',
@@ -333,18 +200,6 @@ export const accounts = new OpenAPIHono<Env>()
       return c.body(null, 204)
     },
   )
-
-type Person = { email: string; first_name: string; last_name: string }
-
-async function refuseWeak({ db }: Services, password: string, pointer: string, person: Person) {
-  const detail = await weakness(db, password, [person.email, person.first_name, person.last_name])
-  if (detail) throw new Problem('weak_password', { detail, errors: [{ in: 'body', pointer, message: detail }] })
-}
-
-async function wrongCode(services: Services, attempt: Attempt): Promise<Problem> {
-  await spend(services, attempt)
-  return new Problem('invalid_code', { detail: 'The code is mistyped, used, expired or for something else.' })
-}
 
 /** A login does not fail for want of a better hash: the next one makes it. */
 async function improveHash({ db, kdf, log }: Services, id: string, old: string, password: string) {

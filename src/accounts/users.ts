@@ -13,6 +13,8 @@ export const account = {
   updated_at: users.updated_at,
 }
 
+export type Account = Pick<typeof users.$inferSelect, keyof typeof account>
+
 /** The account of an address, with what a login needs; undefined when there is none. */
 export async function findUser(db: Database, email: string) {
   const [user] = await db

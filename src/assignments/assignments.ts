@@ -1,7 +1,8 @@
-import { and, eq, or, type SQL, sql } from 'drizzle-orm'
+import { type SQL, sql } from 'drizzle-orm'
+import { type Bearer, callerByToken } from '../accounts/sessions.ts'
 import { newId } from '../crypto.ts'
-import { type Database, perDatabase } from '../database/connect.ts'
-import { assignment_events, assignments, caseless, users } from '../database/schema.ts'
+import { type Database, statement } from '../database/connect.ts'
+import { assignment_events, assignment_search, assignments, caseless, searchText, users } from '../database/schema.ts'
 
 export type Assignment = typeof assignments.$inferSelect
 
@@ -10,155 +11,175 @@ type Field = 'name' | 'description' | 'status' | 'assignee'
 export type Fields = { [name in Field]?: Assignment[name] | undefined }
 
 /** Why a statement did nothing. */
-export type Refusal = 'not_found' | 'forbidden' | 'precondition_failed' | 'unknown_assignee'
+export type Refusal = 'unauthenticated' | 'not_found' | 'forbidden' | 'precondition_failed' | 'unknown_assignee'
 
-/** Makes an assignment with its event. Undefined when the assignee has no account. */
+// Each verb is one statement: it judges the token, and who may what and in which version on the row that it has locked,
+// and writes the change, its event and what is searched. So no verdict is out of date, and all is done or nothing.
+
+/** Makes an assignment with its event; for the caller, where no assignee is given. */
 export async function createAssignment(
   db: Database,
-  caller: string,
-  { name, description = '', status = 'todo', assignee = caller }: Fields & Pick<Assignment, 'name'>,
-  now: Date,
-): Promise<Assignment | undefined> {
-  const at = now.toISOString()
-  const [made] = await db.execute<Assignment>(sql`
-    with person as (${personOf(assignee)}), made as (
-      insert into ${assignments} (id, name, description, status, assignee, creator, created_at, updated_at, version)
-      select ${newId(now)}, ${name}, ${description}, ${status}, person.id, ${caller}, ${at}, ${at}, 1 from person
-      returning *
-    ), logged as (${logOf('created', caller, newId(now), sql`made`)})
-    select * from made`)
-  return made && read(made)
+  bearer: Bearer,
+  fields: Fields & Pick<Assignment, 'name'>,
+): Promise<Assignment | Refusal> {
+  const id = newId(new Date(bearer.now))
+  const [row] = await create(db, { ...parametersOf(bearer, { description: '', status: 'todo', ...fields }), id })
+  return judge(row, 'unknown_assignee')
 }
 
-/** An assignment that the caller may see; undefined for any other id. */
-export async function findAssignment(db: Database, caller: string, id: string): Promise<Assignment | undefined> {
-  const [found] = await byId(db).execute({ id, caller })
-  return found
+/** An assignment that the caller may see. */
+export async function findAssignment(db: Database, bearer: Bearer, id: string): Promise<Assignment | Refusal> {
+  const [row] = await find(db, { ...bearer, id })
+  return judge(row)
 }
-
-const byId = perDatabase((db) => {
-  const caller = sql.placeholder('caller')
-  const isVisible = or(eq(assignments.creator, caller), eq(assignments.assignee, caller))
-  return db
-    .select()
-    .from(assignments)
-    .where(and(eq(assignments.id, sql.placeholder('id')), isVisible))
-    .prepare('find_assignment')
-})
 
 /**
  * Changes the fields that are given, with one event, and gives the assignment as it is then; where nothing would change,
- * as it is. `versions` are those that the caller will have it in; undefined takes any. Who may what, and what stands now,
- * are judged on the row that the statement has locked, so of changes at once none is lost and none slips by.
+ * as it is. `versions` are those that the caller will have it in; undefined takes any.
  */
 export async function changeAssignment(
   db: Database,
-  caller: string,
+  bearer: Bearer,
   id: string,
   fields: Fields,
   versions: number[] | undefined,
-  now: Date,
 ): Promise<Assignment | Refusal> {
-  const isStatusAlone = Object.keys(fields).every((name) => name === 'status')
-  const [row] = await db.execute<Judged>(sql`
-    with target as (${lock(caller, id, versions, isStatusAlone)}),
-    person as (${fields.assignee === undefined ? sql`select assignee as id from target` : personOf(fields.assignee)}),
-    wanted as (
-      select target.id as target, target.updated_at as since, person.id as assignee,
-        coalesce(${fields.name ?? null}, target.name) as name,
-        coalesce(${fields.description ?? null}, target.description) as description,
-        coalesce(${fields.status ?? null}::assignment_status, target.status) as status
-      from target, person where allowed and matches
-    ), changed as (
-      update ${assignments} as a set name = wanted.name, description = wanted.description, status = wanted.status,
-        assignee = wanted.assignee, version = a.version + 1,
-        updated_at = greatest(${now.toISOString()}::timestamptz, a.updated_at + interval '1 millisecond')
-      from wanted
-      where a.id = wanted.target and (a.name, a.description, a.status, a.assignee)
-        is distinct from (wanted.name, wanted.description, wanted.status, wanted.assignee)
-      returning a.*
-    ), logged as (${logOf('changed', caller, newId(now), sql`changed join target on true`, differences)})
-    select allowed, matches, exists (select from person) as known, shown.* from target, lateral (
-      select * from changed union all
-      select ${columnsOf('target')} where not exists (select from changed)
-    ) as shown`)
+  const is_status_alone = Object.keys(fields).every((name) => name === 'status')
+  const [row] = await change(db, { ...parametersOf(bearer, fields, versions), id, is_status_alone })
   return judge(row)
 }
 
-/** Deletes an assignment and logs it. Only its creator may; `versions` as for a change. */
+/** Deletes an assignment, logs it, and gives it as it was. Only its creator may; `versions` as for a change. */
 export async function deleteAssignment(
   db: Database,
-  caller: string,
+  bearer: Bearer,
   id: string,
   versions: number[] | undefined,
-  now: Date,
 ): Promise<Assignment | Refusal> {
-  const [row] = await db.execute<Judged>(sql`
-    with target as (${lock(caller, id, versions, false)}), gone as (
-      delete from ${assignments} as a using target where a.id = target.id and allowed and matches
-      returning a.id, a.name, a.description, a.status, a.assignee, a.creator, a.created_at,
-        greatest(${now.toISOString()}::timestamptz, a.updated_at + interval '1 millisecond') as updated_at,
-        a.version + 1 as version
-    ), logged as (${logOf('deleted', caller, newId(now), sql`gone`)})
-    select allowed, matches, true as known, ${columnsOf('target')} from target`)
+  const [row] = await remove(db, { ...parametersOf(bearer, {}, versions), id, is_status_alone: false })
   return judge(row)
 }
 
-type Judged = Assignment & { allowed: boolean; matches: boolean; known: boolean }
+const parametersOf = (
+  bearer: Bearer,
+  { name, description, status, assignee }: Fields,
+  versions?: number[] | undefined,
+) => ({
+  ...bearer,
+  event: newId(new Date(bearer.now)),
+  ...{ name: name ?? null, description: description ?? null, status: status ?? null },
+  assignee_id: assignee === undefined || assignee.includes('@') ? null : assignee,
+  assignee_email: assignee?.includes('@') ? assignee : null,
+  versions: versions ? `{${versions.join(',')}}` : null,
+})
 
-function judge(row: Judged | undefined): Assignment | Refusal {
-  if (!row) return 'not_found'
-  const { allowed, matches, known, ...assignment } = row
+type Judged = { [column in keyof Assignment]: Assignment[column] | null } & {
+  allowed?: boolean
+  matches?: boolean
+  known?: boolean
+}
+
+/** What a statement says: no row of an unknown caller, a row without an assignment where there is none. */
+function judge(row: Judged | undefined, none: Refusal = 'not_found'): Assignment | Refusal {
+  if (!row) return 'unauthenticated'
+  const { allowed = true, matches = true, known = true, ...assignment } = row
+  if (assignment.id === null) return none
   if (!allowed) return 'forbidden'
   if (!matches) return 'precondition_failed'
-  return known ? read(assignment) : 'unknown_assignee'
+  return known ? (assignment as Assignment) : 'unknown_assignee'
 }
 
-/** The row, locked until the statement is through, as whoever had it before has left it, with the verdict on the caller. */
-function lock(caller: string, id: string, versions: number[] | undefined, isStatusAlone: boolean): SQL {
-  const matches = versions ? sql`a.version in ${versions.length > 0 ? versions : [0]}` : sql`true`
-  return sql`
-    select a.*, (a.creator = ${caller} or ${isStatusAlone}) as allowed, ${matches} as matches from ${assignments} as a
-    where a.id = ${id} and (a.creator = ${caller} or a.assignee = ${caller}) for update`
-}
+const { placeholder } = sql
+const now = sql`${placeholder('now')}::timestamptz`
+const caller = sql`(select id from caller)`
 
-const personOf = (assignee: string): SQL =>
-  sql`select id from ${users} where ${assignee.includes('@') ? sql`${caseless(users.email)} = ${caseless(assignee)}` : sql`id = ${assignee}`}`
+const fieldNames = ['name', 'description', 'status', 'assignee'] as const
 
-const names = ['name', 'description', 'status', 'assignee'] as const
-
-const differences = sql`array_remove(array[${sql.join(
-  names.map((name) => sql.raw(`case when changed.${name} <> target.${name} then '${name}' end`)),
-  sql`, `,
-)}], null)`
-
-/** The insert of an event: what was changed, from the rows of a change, in the statement that made it. */
-function logOf(
-  kind: 'created' | 'changed' | 'deleted',
-  actor: string,
-  id: string,
-  rows: SQL,
-  changed = sql`'{}'::text[]`,
-): SQL {
-  const row = sql.raw({ created: 'made', changed: 'changed', deleted: 'gone' }[kind])
-  return sql`
-    insert into ${assignment_events}
-      (id, at, kind, actor, assignment, name, description, status, assignee, creator, version, changed)
-    select ${id}::uuid, ${row}.updated_at, ${kind}::assignment_event_kind, ${actor}::uuid, ${row}.id, ${row}.name,
-      ${row}.description, ${row}.status, ${row}.assignee, ${row}.creator, ${row}.version, ${changed}
-    from ${rows}`
-}
-
+/** A table's columns in the order of Assignment's. */
 const columnsOf = (table: string): SQL =>
   sql.raw(
-    ['id', 'name', 'description', 'status', 'assignee', 'creator', 'created_at', 'updated_at', 'version']
+    ['id', ...fieldNames, 'creator', 'created_at', 'updated_at', 'version']
       .map((name) => `${table}.${name}`)
       .join(', '),
   )
 
-/** A row of a raw statement, whose times the driver leaves in PostgreSQL's spelling. */
-export const read = <Row extends Assignment>(row: Row): Row => ({
-  ...row,
-  created_at: new Date(row.created_at).toISOString(),
-  updated_at: new Date(row.updated_at).toISOString(),
-})
+/** The account of the assignee that is given; where none is, that of `otherwise`. */
+const personOr = (otherwise: SQL): SQL => sql`
+  ${otherwise} where ${placeholder('assignee_id')}::uuid is null and ${placeholder('assignee_email')}::text is null
+  union all select id from ${users} where id = ${placeholder('assignee_id')}
+  union all select id from ${users} where ${caseless(users.email)} = ${caseless(sql`${placeholder('assignee_email')}`)}`
+
+/** The row, locked until the statement is through, as whoever had it before has left it, with the verdict on the caller. */
+const target = sql`
+  select a.*, (a.creator = ${caller} or ${placeholder('is_status_alone')}::boolean) as allowed,
+    coalesce(a.version = any(${placeholder('versions')}::int[]), true) as matches
+  from ${assignments} as a where a.id = ${placeholder('id')} and ${caller} in (a.creator, a.assignee) for update`
+
+/** The insert of an event into the log, from the one row of a change that was made. */
+const log = (kind: 'created' | 'changed' | 'deleted', row: string, changed = sql`'{}'::text[]`): SQL => sql`
+  insert into ${assignment_events}
+    (id, at, kind, actor, assignment, name, description, status, assignee, creator, version, changed)
+  select ${placeholder('event')}::uuid, row.updated_at, ${sql.raw(`'${kind}'`)}::assignment_event_kind, ${caller},
+    row.id, row.name, row.description, row.status, row.assignee, row.creator, row.version, ${changed}
+  from ${sql.raw(row)} as row`
+
+const differences = sql`(select array_remove(array[${sql.join(
+  fieldNames.map((name) => sql.raw(`case when row.${name} <> target.${name} then '${name}' end`)),
+  sql`, `,
+)}], null) from target)`
+
+const create = statement<Judged>(sql`
+  with caller as (${callerByToken}), person as (${personOr(sql`select id from caller`)}), made as (
+    insert into ${assignments} (id, name, description, status, assignee, creator, created_at, updated_at, version)
+    select ${placeholder('id')}::uuid, ${placeholder('name')}, ${placeholder('description')},
+      ${placeholder('status')}::assignment_status, person.id, ${caller}, ${now}, ${now}, 1
+    from person where ${caller} is not null
+    returning *
+  ), logged as (${log('created', 'made')}), searchable as (
+    insert into ${assignment_search} select id, array[assignee, creator], ${searchText(sql`name`, sql`description`)} from made
+  )
+  select ${columnsOf('made')} from caller left join made on true`)
+
+const find = statement<Judged>(sql`
+  with caller as (${callerByToken})
+  select ${columnsOf('a')} from caller
+  left join ${assignments} as a on a.id = ${placeholder('id')} and caller.id in (a.creator, a.assignee)`)
+
+const change = statement<Judged>(sql`
+  with caller as (${callerByToken}), target as (${target}),
+  person as (${personOr(sql`select assignee as id from target`)}), wanted as (
+    select target.id as target, person.id as assignee,
+      coalesce(${placeholder('name')}, target.name) as name,
+      coalesce(${placeholder('description')}, target.description) as description,
+      coalesce(${placeholder('status')}::assignment_status, target.status) as status
+    from target, person where allowed and matches
+  ), changed as (
+    update ${assignments} as a set name = wanted.name, description = wanted.description, status = wanted.status,
+      assignee = wanted.assignee, version = a.version + 1,
+      updated_at = greatest(${now}, a.updated_at + interval '1 millisecond')
+    from wanted
+    where a.id = wanted.target and (a.name, a.description, a.status, a.assignee)
+      is distinct from (wanted.name, wanted.description, wanted.status, wanted.assignee)
+    returning a.*
+  ), logged as (${log('changed', 'changed', differences)}), searchable as (
+    update ${assignment_search} as s
+    set people = array[changed.assignee, changed.creator], text = ${searchText(sql`changed.name`, sql`changed.description`)}
+    from changed join target using (id)
+    where s.assignment = changed.id and (changed.name, changed.description, changed.assignee)
+      is distinct from (target.name, target.description, target.assignee)
+  )
+  select ${columnsOf('shown')}, shown.allowed, shown.matches, exists (select from person) as known
+  from caller left join (
+    select ${columnsOf('changed')}, true as allowed, true as matches from changed union all
+    select ${columnsOf('target')}, allowed, matches from target where not exists (select from changed)
+  ) as shown on true`)
+
+const remove = statement<Judged>(sql`
+  with caller as (${callerByToken}), target as (${target}), gone as (
+    delete from ${assignments} as a using target where a.id = target.id and allowed and matches
+    returning a.id, a.name, a.description, a.status, a.assignee, a.creator, a.created_at,
+      greatest(${now}, a.updated_at + interval '1 millisecond') as updated_at, a.version + 1 as version
+  ), logged as (${log('deleted', 'gone')}), searchable as (
+    delete from ${assignment_search} where assignment in (select id from gone)
+  )
+  select ${columnsOf('target')}, allowed, matches from caller left join target on true`)

@@ -1,4 +1,4 @@
-import { type SQL, sql } from 'drizzle-orm'
+import { fillPlaceholders, type SQL } from 'drizzle-orm'
 import { PgDialect } from 'drizzle-orm/pg-core'
 import { drizzle } from 'drizzle-orm/postgres-js'
 import postgres from 'postgres'
@@ -22,8 +22,14 @@ export function connect(url: string, options: postgres.Options<Record<string, ne
     connection: { application_name: 'docket' },
     ...options,
   })
-  return { db: drizzle(prepared(client), { schema }), close: () => client.end({ timeout: 2 }) }
+  const db = drizzle(prepared(client), { schema })
+  // Times as the API speaks them, from every statement: Drizzle leaves them in PostgreSQL's spelling.
+  client.options.parsers[TIMESTAMPTZ] = (value: string) => new Date(value).toISOString()
+  return { db, close: () => client.end({ timeout: 2 }) }
 }
+
+/** The type's OID (PostgreSQL's pg_type.dat). */
+const TIMESTAMPTZ = 1184
 
 /**
  * Drizzle sends every statement of its builder unprepared: two round trips and a new plan each. Here they are prepared,
@@ -34,7 +40,7 @@ function prepared(client: postgres.Sql): postgres.Sql {
     get: (target, property) => (property === 'unsafe' ? unsafe : Reflect.get(target, property)),
   })
 
-  function unsafe(text: string, parameters: postgres.ParameterOrJSON<never>[]) {
+  function unsafe(text: string, parameters: Parameter[]) {
     const query = client.unsafe(text, parameters, { prepare: parameters.length > 0 })
     return {
       // biome-ignore lint/suspicious/noThenProperty: postgres.js runs a query when it is awaited, and so does this one.
@@ -44,37 +50,16 @@ function prepared(client: postgres.Sql): postgres.Sql {
   }
 }
 
-/** Makes something of a database when it is first asked for, such as a query that is written out once, and keeps it. */
-export function perDatabase<T>(make: (db: Database) => T): (db: Database) => T {
-  const made = new WeakMap<Database, T>()
-  return (db) => {
-    const known = made.get(db) ?? make(db)
-    made.set(db, known)
-    return known
-  }
-}
-
-/**
- * Runs a statement that must be planned for its very values, such as a search: a prepared one is soon planned for any word,
- * the rarest and the commonest alike. The values stand in the text, none of them as anything that could end a literal (and
- * where a server reads literals otherwise, it refuses this form), so that it takes one round trip.
- */
-export async function executePlanned<Row extends Record<string, unknown>>(db: Database, query: SQL): Promise<Row[]> {
-  const { sql: text, params } = dialect.sqlToQuery(query)
-  const inlined = text.replace(/\$(\d+)/g, (_, number) => literal(params[number - 1]))
-  return (await db.execute<Row>(sql.raw(inlined))) as Row[]
-}
-
 const dialect = new PgDialect()
 
-function literal(value: unknown): string {
-  if (value === null) return 'null'
-  const text = String(value)
-  // Left untyped where it can be, so that it takes the type that a parameter would.
-  if (/^[\w:. +-]*$/.test(text)) return `'${text}'`
-  const escapes = [...text].map((letter) => `\\+${letter.codePointAt(0)?.toString(16).padStart(6, '0')}`)
-  return `U&'${escapes.join('')}'`
+/** A statement that is written out once, and not for every request. Its `sql.placeholder`s are filled at each run. */
+export function statement<Row extends object>(query: SQL) {
+  const { sql: text, params } = dialect.sqlToQuery(query)
+  return async (db: Database, values: Record<string, unknown>): Promise<Row[]> =>
+    db.$client.unsafe<Row[]>(text, fillPlaceholders(params, values) as Parameter[])
 }
+
+type Parameter = postgres.ParameterOrJSON<never>
 
 class TooSlow extends Error {
   readonly code = 'STATEMENT_TIMEOUT'

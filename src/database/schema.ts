@@ -12,19 +12,15 @@ import {
   uuid,
 } from 'drizzle-orm/pg-core'
 
-// Drizzle's own `timestamp` gives a Date, or PostgreSQL's spelling; the API speaks RFC 3339 with milliseconds,
-// and a row that already does so can be answered as it is.
-const instant = customType<{ data: string; driverData: string }>({
-  dataType: () => 'timestamp (3) with time zone',
-  fromDriver: (value) => new Date(value).toISOString(),
-})
+// In RFC 3339 with milliseconds, as the connection gives them: Drizzle's own `timestamp` gives a Date.
+const instant = customType<{ data: string }>({ dataType: () => 'timestamp (3) with time zone' })
 
 const instants = customType<{ data: string[] }>({ dataType: () => 'timestamp (3) with time zone[]' })
 
 const bytes = customType<{ data: Uint8Array }>({ dataType: () => 'bytea' })
 
 /** An address as it is compared: without case, and only ASCII's (under the C collation), as RFC 5321's domains are. */
-export const caseless = (email: AnyPgColumn | string) => sql`lower(${email} collate "C")`
+export const caseless = (email: AnyPgColumn | SQL | string) => sql`lower(${email} collate "C")`
 
 /** Accounts. A row is here only once its address is proven. */
 export const users = pgTable(
@@ -100,6 +96,10 @@ export const common_passwords = pgTable('common_passwords', { password: text().p
 /** A text as it is searched and sorted: in lower case, for all letters that PostgreSQL knows. */
 export const folded = (text: AnyPgColumn | SQL) => sql`fold(${text})`
 
+/** All that is searched of an assignment. The quotation mark keeps terms, which have none, from matching across. */
+export const searchText = (name: AnyPgColumn | SQL, description: AnyPgColumn | SQL) =>
+  sql`(${folded(name)} || '"' || ${folded(description)})`
+
 /** The bytes of a folded name decide its place, whatever the database's own collation. */
 export const nameOrder = (name: AnyPgColumn | SQL) => sql`(${folded(name)} collate "C")`
 
@@ -133,9 +133,20 @@ export const assignments = pgTable(
       index().on(person, table.status, table.id),
       index(`assignments_${person.name}_name_id_index`).on(person, nameOrder(table.name), table.id),
     ]),
-    // What was added since the last clean-up is searched one by one: kept short, it costs a search next to nothing.
-    index('assignments_search_index')
-      .using('gin', sql`${folded(table.name)} gin_trgm_ops`, sql`${folded(table.description)} gin_trgm_ops`)
+  ],
+)
+
+/**
+ * Whose an assignment is and what it says, for searches. Apart, since an update writes to every index of its table, and
+ * trigrams cost more than all the others: so a change of status does not touch them.
+ */
+export const assignment_search = pgTable(
+  'assignment_search',
+  { assignment: uuid().primaryKey(), people: uuid().array().notNull(), text: text().notNull() },
+  // What was added since the last clean-up is searched one by one: kept short, it costs a search next to nothing.
+  (table) => [
+    index('assignment_search_index')
+      .using('gin', table.people, sql`${table.text} gin_trgm_ops`)
       .with({ gin_pending_list_limit: 256 }),
   ],
 )

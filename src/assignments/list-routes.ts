@@ -1,0 +1,183 @@
+import { OpenAPIHono, z } from '@hono/zod-openapi'
+import type { Context } from 'hono'
+import { statuses } from '../database/schema.ts'
+import { id, json, protectedRoute, wellFormed } from '../openapi.ts'
+import { Problem } from '../problem.ts'
+import type { Env } from '../services.ts'
+import { readCursor, writeCursor } from './cursors.ts'
+import { listHistory } from './events.ts'
+import { type Filter, listAssignments, type Order, orderings, placeIn } from './listing.ts'
+import { AssignmentShown, Event, status } from './shapes.ts'
+
+const link = z.string().nullable().openapi({ example: 'https://docket.example.com/assignments/?cursor=W1siMDE5O…' })
+const pageOf = <S extends z.ZodType>(schema: S) =>
+  z.strictObject({ next: link, previous: link, results: z.array(schema) })
+const Page = pageOf(AssignmentShown).extend({ count: z.int().optional().openapi({ example: 42 }) })
+
+/** A parameter that may be given once; several values come as an array, which a string is not. */
+const digits = (most: number) =>
+  z
+    .string()
+    .regex(/^[1-9]\d{0,2}$/, `Must be a number from 1 to ${most}`)
+    .transform(Number)
+    .refine((value) => value <= most, `Must be a number from 1 to ${most}`)
+    .openapi({ type: 'integer', minimum: 1, maximum: most })
+
+const limit = digits(100).default(20).openapi({ type: 'integer', minimum: 1, maximum: 100, default: 20 })
+const cursor = z.string().max(4096).optional().openapi({ description: 'From `next` or `previous`.' })
+
+/** An instant in a query, in whole milliseconds: what is finer is rounded up, which keeps both «from» and «before» exact. */
+const moment = z
+  .union([z.iso.datetime({ offset: true }), z.iso.date()], 'Must be an RFC 3339 time with a zone, or a date')
+  .transform((value) => {
+    const finer = /\.\d{3}\d*[1-9]/.test(value) ? 1 : 0
+    return new Date(Date.parse(value) + finer)
+  })
+  .refine((value) => value.getUTCFullYear() >= 1 && value.getUTCFullYear() <= 9999, 'Must be in the years 1 to 9999')
+  .transform((value) => value.toISOString())
+  .optional()
+  .openapi({ type: 'string', format: 'date-time', example: '2026-11-22T10:00:00Z' })
+
+const split = (separator: RegExp) => (value: string | string[]) => [value].flat().flatMap((one) => one.split(separator))
+
+const person = z
+  .union([z.literal('me'), z.uuid()], 'Must be a user id, or `me`')
+  .optional()
+  .openapi({ type: 'string', description: 'A user id, or `me`.', example: 'me' })
+
+const Query = z.strictObject({
+  status: z
+    .union([z.string(), z.array(z.string())])
+    .transform(split(/,/))
+    .pipe(z.array(status))
+    .transform((given) => statuses.filter((one) => given.includes(one)))
+    .optional()
+    .openapi({ type: 'array', items: { type: 'string', enum: [...statuses] }, example: ['todo', 'done'] }),
+  assignee: person,
+  creator: person,
+  created_after: moment,
+  created_before: moment,
+  updated_after: moment,
+  updated_before: moment,
+  search: wellFormed
+    .refine((value) => [...value].length <= 200, 'Must be at most 200 characters long')
+    .transform((value) =>
+      [...value.matchAll(/"([^"]*)"|[^\s,"]+/g)].map(([term, phrase]) => phrase ?? term).filter(Boolean),
+    )
+    .refine((terms) => terms.length <= 10, 'Must be at most 10 terms')
+    .optional()
+    .openapi({ type: 'string', maxLength: 200, example: 'report "two pages"' }),
+  ordering: z
+    .string()
+    .transform((value) => value.split(','))
+    .pipe(
+      z
+        .array(z.string().regex(new RegExp(`^-?(${orderings.join('|')})$`), `Must be of ${orderings.join(', ')}`))
+        .max(3),
+    )
+    .transform((fields) =>
+      fields.map((field) => ({ by: field.replace('-', ''), descending: field[0] === '-' }) as Order[number]),
+    )
+    .refine((order) => new Set(order.map(({ by }) => by)).size === order.length, 'Must name a field once')
+    .default([{ by: 'created_at', descending: true }])
+    .openapi({ type: 'string', example: 'status,-updated_at', default: '-created_at' }),
+  limit,
+  cursor,
+  count: z
+    .enum(['true', 'false'])
+    .transform((value) => value === 'true')
+    .optional()
+    .openapi({ type: 'boolean' }),
+})
+
+const HistoryQuery = z.strictObject({ limit, cursor })
+
+export const lists = new OpenAPIHono<Env>()
+  .openapi(
+    protectedRoute({
+      method: 'get',
+      path: '/',
+      operationId: 'listAssignments',
+      summary: 'List, filter, search and sort the assignments that you created or are assigned to',
+      tags: ['Assignments'],
+      request: { query: Query },
+      responses: { 200: json(Page, 'A page; `next` and `previous` are sent as a `Link` header too.') },
+      problems: ['invalid_cursor'],
+    }),
+    async (c) => {
+      const caller = c.var.session.account.id
+      const { limit, cursor: given, count, ordering, ...query } = c.req.valid('query')
+      const filter: Filter = { ...query, assignee: idOf(query.assignee, caller), creator: idOf(query.creator, caller) }
+      const list = [caller, filter, ordering]
+      const cursor = given === undefined ? undefined : readCursor(given, list, placeIn(ordering))
+      if (given !== undefined && !cursor) throw new Problem('invalid_cursor')
+
+      const page = await listAssignments(c.env.db, caller, filter, ordering, {
+        limit,
+        cursor,
+        withCount: count ?? false,
+      })
+      // Beyond the page there is what the look-ahead found; behind it, what the cursor came from.
+      const { keys, hasMore } = page
+      const isBack = cursor?.back ?? false
+      const [first, last] = [keys[0], keys.at(-1)]
+      const goesOn = isBack ? first !== undefined && hasMore : cursor !== undefined
+      const comesAfter = isBack ? true : last !== undefined && hasMore
+      const linkTo = (back: boolean, place?: string[]) =>
+        pageUrl(c, writeCursor({ at: place ?? cursor?.at ?? [], back, inclusive: place === undefined }, list))
+      const previous = goesOn ? linkTo(true, first) : null
+      const next = comesAfter ? linkTo(false, last) : null
+      setLinks(c, next, previous)
+      return c.json({ next, previous, results: page.rows, ...(page.count !== undefined && { count: page.count }) }, 200)
+    },
+  )
+  .openapi(
+    protectedRoute({
+      method: 'get',
+      path: '/{id}/history',
+      operationId: 'listHistory',
+      summary: 'List every change of an assignment, oldest first, also after it was deleted',
+      tags: ['Assignments'],
+      request: { params: z.strictObject({ id }), query: HistoryQuery },
+      responses: { 200: json(pageOf(Event), 'A page of events.') },
+      problems: ['invalid_cursor'],
+    }),
+    async (c) => {
+      const { limit, cursor: given } = c.req.valid('query')
+      const { id } = c.req.valid('param')
+      const caller = c.var.session.account.id
+      const list = [caller, id]
+      const cursor = given === undefined ? undefined : readCursor(given, list, versionPlace)
+      if (given !== undefined && !cursor) throw new Problem('invalid_cursor')
+      const page = await listHistory(c.env.db, caller, id, cursor, limit)
+      if (!page) throw new Problem('not_found')
+      const linkTo = (back: boolean, version: number | undefined) =>
+        version === undefined ? null : pageUrl(c, writeCursor({ at: [String(version)], back, inclusive: false }, list))
+      const next = page.hasLater ? linkTo(false, page.events.at(-1)?.version) : null
+      const previous = page.hasEarlier ? linkTo(true, page.events[0]?.version) : null
+      setLinks(c, next, previous)
+      return c.json({ next, previous, results: page.events as z.output<typeof Event>[] }, 200)
+    },
+  )
+
+const versionPlace = z.tuple([z.string().regex(/^[1-9]\d{0,8}$/)])
+
+const idOf = (person: string | undefined, caller: string) => (person === 'me' ? caller : person?.toLowerCase())
+
+type Asked = Pick<Context<Env>, 'req' | 'env' | 'header'>
+
+/** This request's URL as its client knows it, at another cursor. */
+function pageUrl(c: Asked, cursor: string): string {
+  const url = new URL(c.req.url)
+  const scheme = c.env.settings.TRUST_PROXY ? c.req.header('X-Forwarded-Proto')?.split(',').at(-1)?.trim() : undefined
+  if (scheme === 'https' || scheme === 'http') url.protocol = scheme
+  if (!url.pathname.endsWith('/')) url.pathname += '/'
+  url.searchParams.set('cursor', cursor)
+  return url.href
+}
+
+/** RFC 8288. */
+function setLinks(c: Asked, next: string | null, previous: string | null) {
+  const links = [next && `<${next}>; rel="next"`, previous && `<${previous}>; rel="prev"`].filter(Boolean)
+  if (links.length > 0) c.header('Link', links.join(', '))
+}

@@ -1,0 +1,169 @@
+import postgres from 'postgres'
+import { afterAll, describe, expect, test } from 'vitest'
+import { app } from '../src/app.ts'
+import { connect } from '../src/database/connect.ts'
+import { openDocket } from './fixtures.ts'
+import { startProxy } from './proxy.ts'
+
+// What the database is asked, and how it finds the answer among 30,000 assignments of 200 people, half of them Ada's.
+
+const asked: { text: string; parameters: unknown[] }[] = []
+const { call, createUser, url, services } = await openDocket(
+  {},
+  { max: 1, debug: (_, text, parameters) => asked.push({ text, parameters }) },
+)
+const [ada, bob] = [await createUser(), await createUser()]
+
+const owner = postgres(url, { max: 1, onnotice: () => {} })
+afterAll(() => owner.end())
+
+const idOf = (number: string) => `('01900000-0000-7000-8000-' || lpad((${number})::text, 12, '0'))::uuid`
+await owner.unsafe(`
+  drop index assignment_search_index;
+  insert into users (id, email, first_name, last_name, password, created_at, updated_at)
+    select ${idOf('n')}, 'user' || n || '@example.com', 'A', 'B', '', now(), now() from generate_series(0, 197) as n;
+  insert into assignments
+    select (lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') || '70008' || lpad(n::text, 15, '0'))::uuid, 'Task ' || n, concat_ws(' ', case when n % 3 = 0 then 'frequent' end,
+        case when n % 3000 = 6 then 'quasar' end, md5(n::text)),
+      (enum_range(null::assignment_status))[1 + n % 4],
+      case when n % 50 = 1 then '${bob.id}' else ${idOf('n % 198')} end,
+      case when n % 2 = 0 then '${ada.id}' else ${idOf('n * 7 % 198')} end,
+      at, at + n * interval '1 hour', 1
+    from generate_series(1, 30000) as n, lateral (select timestamptz '2026-01-01' + n * interval '1 minute' as at) as times;
+  insert into assignment_search
+    select id, array[assignee, creator], fold(name) || '"' || fold(description) from assignments;
+  insert into assignment_events
+    select id, created_at, 'created', creator, id, name, description, status, assignee, creator, 1, '{}' from assignments;
+  create index assignment_search_index on assignment_search using gin (people, text gin_trgm_ops);`)
+await owner`vacuum analyze`
+
+type Plan = { 'Node Type': string; Plans?: Plan[] } & Record<string, string | number | undefined>
+const flatten = (plan: Plan): Plan[] => [plan, ...(plan.Plans ?? []).flatMap(flatten)]
+
+const literal = (value: unknown) => {
+  if (value === null || value === undefined) return 'null'
+  return `'${value instanceof Uint8Array ? `\\x${Buffer.from(value).toString('hex')}` : String(value).replaceAll("'", "''")}'`
+}
+
+/** How the database runs a statement that the app sent, planned for its values or, as prepared ones are after a while, for any. */
+async function explain({ text, parameters }: (typeof asked)[number], mode: 'force_custom_plan' | 'force_generic_plan') {
+  return owner.begin(async (transaction) => {
+    await transaction.unsafe(`set local plan_cache_mode = ${mode}`)
+    await transaction.unsafe(`prepare explained as ${text}`)
+    const values = parameters.length > 0 ? `(${parameters.map(literal).join(', ')})` : ''
+    const [row] = await transaction.unsafe(`explain (analyze, format json) execute explained${values}`)
+    await transaction.unsafe('deallocate explained')
+    return flatten(row?.['QUERY PLAN'][0].Plan)
+  })
+}
+
+const first = (await call('GET', '/assignments/?limit=100', { token: ada.token })).body
+const someOfAdas = first.results[50].id
+
+/** The scans of what there is a lot of. */
+const scansIn = (plan: Plan[]) => plan.filter((node) => String(node['Relation Name']).startsWith('assignment'))
+
+/** The rows that scans have looked at. */
+const looked = (scans: Plan[]) =>
+  scans
+    .map((node) => {
+      const removed = Number(node['Rows Removed by Filter'] ?? 0) + Number(node['Rows Removed by Index Recheck'] ?? 0)
+      return (Number(node['Actual Rows']) + removed) * Number(node['Actual Loops'])
+    })
+    .reduce((sum, rows) => sum + rows, 0)
+
+let deep = first.next
+for (let page = 0; page < 100; page++) deep = (await call('GET', deep, { token: ada.token })).body.next
+
+// The most rows that each may look at: what a page shows, or a search reads before it asks its index, and a few.
+const queries: [who: typeof ada, path: string, most: number][] = [
+  [ada, '/assignments/', 60],
+  [ada, `/assignments/?${new URL(deep).searchParams}`, 230],
+  [bob, '/assignments/', 60],
+  ...['created_at', 'updated_at', 'name', 'status'].flatMap((field): typeof queries => [
+    [ada, `/assignments/?ordering=${field}`, 60],
+    [ada, `/assignments/?ordering=-${field}`, 60],
+  ]),
+  [ada, '/assignments/?status=done&ordering=-updated_at', 300],
+  [ada, '/assignments/?creator=me', 60],
+  [ada, `/assignments/?assignee=${bob.id}&creator=me`, 15_000],
+  [ada, '/assignments/?created_after=2026-01-15&created_before=2026-01-16&ordering=created_at', 60],
+  [ada, '/assignments/?updated_after=2027-01-01&ordering=updated_at', 100],
+  [ada, '/assignments/?search=frequent', 200],
+  [ada, '/assignments/?search=quasar', 2_800],
+  // Half of what is read in order is of another status.
+  [ada, '/assignments/?search=quasar+task&status=done&ordering=name', 5_100],
+  [bob, '/assignments/?search=quasar', 2_800],
+  [ada, '/assignments/?search=quasar&count=true', 2_900],
+  [ada, `/assignments/${someOfAdas}/`, 4],
+  [ada, `/assignments/${someOfAdas}/history/`, 6],
+]
+
+describe.each(['force_custom_plan', 'force_generic_plan'] as const)('by an index, with %s', (mode) => {
+  test.each(queries.map(([who, path, most]) => [path, who, most] as const))('%s', async (path, who, most) => {
+    asked.length = 0
+    expect(await call('GET', path, { token: who.token })).toMatchObject({ status: 200 })
+    const scans: Plan[] = []
+    for (const one of [...asked]) scans.push(...scansIn(await explain(one, mode)))
+    expect(scans.map((node) => `${node['Node Type']} on ${node['Relation Name']}`)).not.toContain(
+      expect.stringContaining('Seq Scan'),
+    )
+    expect(looked(scans)).toBeLessThanOrEqual(most)
+  })
+})
+
+const proxy = await startProxy(url)
+const counted = connect(proxy.url, { max: 1 })
+afterAll(async () => {
+  await counted.close()
+  proxy.close()
+})
+
+describe('in as few round trips as can be, counted on the wire', () => {
+  const ask = (method: string, path: string, token: string, body?: object, headers = {}) => {
+    const type = body && { 'Content-Type': 'application/json' }
+    const init = {
+      method,
+      headers: { Authorization: `Bearer ${token}`, ...type, ...headers },
+      body: JSON.stringify(body),
+    }
+    return app.request(path, init as RequestInit, { ...services, db: counted.db, address: '192.0.2.1' })
+  }
+  const create = async () => {
+    const made = await ask('POST', '/assignments/', ada.token, { name: 'x', assignee: bob.id })
+    return made.headers.get('Location') as string
+  }
+
+  // Each is asked twice before it is counted: a connection describes a statement when it first meets it.
+  test.each<[status: number, trips: number, ...Parameters<typeof ask>]>([
+    [201, 1, 'POST', '/assignments/', ada.token, { name: 'x' }],
+    [201, 1, 'POST', '/assignments/', ada.token, { name: 'x', assignee: bob.email }],
+    [400, 1, 'POST', '/assignments/', ada.token, { name: 'x', assignee: 'nobody@example.com' }],
+    [401, 1, 'POST', '/assignments/', 'dkt_unknown', { name: 'x' }],
+    [200, 1, 'GET', '{id}', ada.token],
+    [404, 1, 'GET', `/assignments/${ada.id}/`, ada.token],
+    [401, 1, 'GET', '{id}', 'dkt_unknown'],
+    [200, 1, 'PATCH', '{id}', bob.token, { status: 'done' }],
+    [200, 1, 'PATCH', '{id}', ada.token, { name: 'y', assignee: ada.email }, { 'If-Match': '"1"' }],
+    [200, 1, 'PUT', '{id}', ada.token, { name: 'y' }],
+    [401, 1, 'PATCH', '{id}', 'dkt_unknown', { name: 'y' }],
+    [404, 1, 'PATCH', `/assignments/${ada.id}/`, ada.token, { name: 'y' }],
+    [403, 1, 'PATCH', '{id}', bob.token, { name: 'y' }, { 'If-Match': '"9"' }],
+    [412, 1, 'PATCH', '{id}', ada.token, { name: 'y' }, { 'If-Match': '"9"' }],
+    [400, 1, 'PATCH', '{id}', ada.token, {}],
+    [204, 1, 'DELETE', '{id}', ada.token],
+    [403, 1, 'DELETE', '{id}', bob.token],
+    [412, 1, 'DELETE', '{id}', ada.token, undefined, { 'If-Match': '"9"' }],
+    [200, 2, 'GET', '/assignments/', ada.token],
+    [200, 2, 'GET', '/assignments/?search=quasar&count=true&status=done&ordering=name', ada.token],
+    [200, 2, 'GET', '{id}history/', ada.token],
+    [200, 1, 'GET', '/accounts/', ada.token],
+  ])('%i after %i: %s %s', async (status, trips, method, path, ...rest) => {
+    for (const isCounted of [false, false, true]) {
+      const target = path.startsWith('{id}') ? path.replace('{id}', await create()) : path
+      const before = proxy.trips()
+      expect(await ask(method, target, ...rest)).toMatchObject({ status })
+      if (isCounted) expect(proxy.trips() - before).toBe(trips)
+    }
+  })
+})
