@@ -20,3 +20,7 @@ export function firstIdAt(instant: string): string {
   const time = Math.max(0, Date.parse(instant)).toString(16).padStart(12, '0')
   return `${time.slice(0, 8)}-${time.slice(8)}-0000-0000-000000000000`
 }
+
+/** The instant that an id was made at; for an id of another kind, any instant. */
+export const timeOf = (id: string): string =>
+  new Date(Math.min(Number.parseInt(id.replace('-', '').slice(0, 12), 16), Date.UTC(9999, 0))).toISOString()

@@ -56,8 +56,9 @@ async function seed(rows: number, users: number) {
     select id, array[assignee, creator], fold(name) || '"' || fold(description) from assignments order by id`)
   for (const { indexdef } of indexes) await database.unsafe(indexdef)
   await database`
-    insert into assignment_events (id, at, kind, actor, assignment, name, description, status, assignee, creator, version, changed)
-    select id, created_at, 'created', creator, id, name, description, status, assignee, creator, 1, '{}' from assignments`
+    insert into assignment_events
+      (id, at, kind, actor, assignment, name, description, status, assignee, creator, version, changed, created_at)
+    select id, created_at, 'created', creator, id, name, description, status, assignee, creator, 1, '{}', created_at from assignments`
   await database.unsafe('vacuum analyze')
 }
 

@@ -1,6 +1,7 @@
 import { sql } from 'drizzle-orm'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import type { Assignment } from '../src/assignments/assignments.ts'
 import { newId } from '../src/crypto.ts'
 import { assignment_search, assignments, searchText, statuses } from '../src/database/schema.ts'
 import { type Json, openDocket } from './fixtures.ts'
@@ -28,7 +29,7 @@ const WORDS = [
   'two pages',
 ]
 
-type Row = typeof assignments.$inferSelect
+type Row = Assignment
 
 let made = 0
 async function fill(count: number) {

@@ -33,7 +33,7 @@ await owner.unsafe(`
   insert into assignment_search
     select id, array[assignee, creator], fold(name) || '"' || fold(description) from assignments;
   insert into assignment_events
-    select id, created_at, 'created', creator, id, name, description, status, assignee, creator, 1, '{}' from assignments;
+    select id, created_at, 'created', creator, id, name, description, status, assignee, creator, 1, '{}', created_at from assignments;
   create index assignment_search_index on assignment_search using gin (people, text gin_trgm_ops);`)
 await owner`vacuum analyze`
 

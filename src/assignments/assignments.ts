@@ -4,7 +4,7 @@ import { newId } from '../crypto.ts'
 import { type Database, statement } from '../database/connect.ts'
 import { assignment_events, assignment_search, assignments, caseless, searchText, users } from '../database/schema.ts'
 
-export type Assignment = typeof assignments.$inferSelect
+export type Assignment = Omit<typeof assignments.$inferSelect, 'started_at'>
 
 /** What a caller may write of an assignment; the assignee as an id or an e-mail address. */
 type Field = 'name' | 'description' | 'status' | 'assignee'
@@ -93,6 +93,9 @@ const { placeholder } = sql
 const now = sql`${placeholder('now')}::timestamptz`
 const caller = sql`(select id from caller)`
 
+/** Now, or just after the last change where the clock has stepped back: of one assignment no two changes share a time. */
+const later = sql`greatest(${now}, a.updated_at + interval '1 millisecond')`
+
 const fieldNames = ['name', 'description', 'status', 'assignee'] as const
 
 /** A table's columns in the order of Assignment's. */
@@ -115,24 +118,28 @@ const target = sql`
     coalesce(a.version = any(${placeholder('versions')}::int[]), true) as matches
   from ${assignments} as a where a.id = ${placeholder('id')} and ${caller} in (a.creator, a.assignee) for update`
 
-/** The insert of an event into the log, from the one row of a change that was made. */
+/** The insert of an event into the log, from the one row of a change that was made and the row that was there before. */
 const log = (kind: 'created' | 'changed' | 'deleted', row: string, changed = sql`'{}'::text[]`): SQL => sql`
   insert into ${assignment_events}
-    (id, at, kind, actor, assignment, name, description, status, assignee, creator, version, changed)
+    (id, at, kind, actor, assignment, name, description, status, assignee, creator, version, changed, created_at,
+     started_at, old_status, old_assignee)
   select ${placeholder('event')}::uuid, row.updated_at, ${sql.raw(`'${kind}'`)}::assignment_event_kind, ${caller},
-    row.id, row.name, row.description, row.status, row.assignee, row.creator, row.version, ${changed}
-  from ${sql.raw(row)} as row`
+    row.id, row.name, row.description, row.status, row.assignee, row.creator, row.version, ${changed}, row.created_at,
+    row.started_at, ${sql.raw(kind === 'created' ? 'null, null' : 'target.status, target.assignee')}
+  from ${sql.raw(row + (kind === 'created' ? ' as row' : ' as row, target'))}`
 
-const differences = sql`(select array_remove(array[${sql.join(
+const differences = sql`array_remove(array[${sql.join(
   fieldNames.map((name) => sql.raw(`case when row.${name} <> target.${name} then '${name}' end`)),
   sql`, `,
-)}], null) from target)`
+)}], null)`
 
 const create = statement<Judged>(sql`
   with caller as (${callerByToken}), person as (${personOr(sql`select id from caller`)}), made as (
-    insert into ${assignments} (id, name, description, status, assignee, creator, created_at, updated_at, version)
+    insert into ${assignments}
+      (id, name, description, status, assignee, creator, created_at, updated_at, version, started_at)
     select ${placeholder('id')}::uuid, ${placeholder('name')}, ${placeholder('description')},
-      ${placeholder('status')}::assignment_status, person.id, ${caller}, ${now}, ${now}, 1
+      ${placeholder('status')}::assignment_status, person.id, ${caller}, ${now}, ${now}, 1,
+      case when ${placeholder('status')} = 'in progress' then ${now} end
     from person where ${caller} is not null
     returning *
   ), logged as (${log('created', 'made')}), searchable as (
@@ -155,8 +162,8 @@ const change = statement<Judged>(sql`
     from target, person where allowed and matches
   ), changed as (
     update ${assignments} as a set name = wanted.name, description = wanted.description, status = wanted.status,
-      assignee = wanted.assignee, version = a.version + 1,
-      updated_at = greatest(${now}, a.updated_at + interval '1 millisecond')
+      assignee = wanted.assignee, version = a.version + 1, updated_at = ${later},
+      started_at = coalesce(a.started_at, case when wanted.status = 'in progress' then ${later} end)
     from wanted
     where a.id = wanted.target and (a.name, a.description, a.status, a.assignee)
       is distinct from (wanted.name, wanted.description, wanted.status, wanted.assignee)
@@ -178,7 +185,7 @@ const remove = statement<Judged>(sql`
   with caller as (${callerByToken}), target as (${target}), gone as (
     delete from ${assignments} as a using target where a.id = target.id and allowed and matches
     returning a.id, a.name, a.description, a.status, a.assignee, a.creator, a.created_at,
-      greatest(${now}, a.updated_at + interval '1 millisecond') as updated_at, a.version + 1 as version
+      ${later} as updated_at, a.version + 1 as version, a.started_at
   ), logged as (${log('deleted', 'gone')}), searchable as (
     delete from ${assignment_search} where assignment in (select id from gone)
   )

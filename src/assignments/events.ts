@@ -1,31 +1,36 @@
-import { and, asc, desc, eq, gt, lt, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, getTableColumns, gt, gte, lt, sql } from 'drizzle-orm'
+import { timeOf } from '../crypto.ts'
 import type { Database } from '../database/connect.ts'
 import { assignment_events } from '../database/schema.ts'
 import type { Cursor } from './cursors.ts'
 
+const { old_status, old_assignee, created_at, started_at, ...event } = getTableColumns(assignment_events)
+
 /**
- * A page of an assignment's events, oldest first, before or after a cursor's version. Undefined when the caller could not
+ * A page of an assignment's events, oldest first, before or after the time of a cursor. Undefined when the caller could not
  * see the assignment as it is, or as it was at its end.
  */
 export async function listHistory(db: Database, caller: string, id: string, cursor: Cursor | undefined, limit: number) {
-  const place = Number(cursor?.at[0] ?? 0)
-  const { version } = assignment_events
+  const { at } = assignment_events
+  // Its log begins with itself: what is older need not be opened.
+  const itsOwn = and(eq(assignment_events.assignment, id), gte(at, timeOf(id)))
   const last = db
     .select({ creator: assignment_events.creator, assignee: assignment_events.assignee })
     .from(assignment_events)
-    .where(eq(assignment_events.assignment, id))
-    .orderBy(desc(version))
+    .where(itsOwn)
+    .orderBy(desc(at))
     .limit(1)
     .as('last')
+  const place = cursor?.at[0]
   const rows = await db
-    .select({ event: assignment_events })
+    .select({ event })
     .from(last)
     .leftJoin(
       assignment_events,
-      and(eq(assignment_events.assignment, id), cursor?.back ? lt(version, place) : gt(version, place)),
+      and(itsOwn, place === undefined ? undefined : cursor?.back ? lt(at, place) : gt(at, place)),
     )
     .where(sql`${caller}::uuid in (${last.creator}, ${last.assignee})`)
-    .orderBy(cursor?.back ? desc(version) : asc(version))
+    .orderBy(cursor?.back ? desc(at) : asc(at))
     .limit(limit + 1)
   if (rows.length === 0) return undefined
   const events = rows.flatMap(({ event }) => event ?? [])

@@ -1,7 +1,7 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import { statuses } from '../database/schema.ts'
-import { id, json, protectedRoute, wellFormed } from '../openapi.ts'
+import { id, instant, json, protectedRoute, wellFormed } from '../openapi.ts'
 import { Problem } from '../problem.ts'
 import type { Env } from '../services.ts'
 import { readCursor, writeCursor } from './cursors.ts'
@@ -147,20 +147,20 @@ export const lists = new OpenAPIHono<Env>()
       const { id } = c.req.valid('param')
       const caller = c.var.session.account.id
       const list = [caller, id]
-      const cursor = given === undefined ? undefined : readCursor(given, list, versionPlace)
+      const cursor = given === undefined ? undefined : readCursor(given, list, timePlace)
       if (given !== undefined && !cursor) throw new Problem('invalid_cursor')
       const page = await listHistory(c.env.db, caller, id, cursor, limit)
       if (!page) throw new Problem('not_found')
-      const linkTo = (back: boolean, version: number | undefined) =>
-        version === undefined ? null : pageUrl(c, writeCursor({ at: [String(version)], back, inclusive: false }, list))
-      const next = page.hasLater ? linkTo(false, page.events.at(-1)?.version) : null
-      const previous = page.hasEarlier ? linkTo(true, page.events[0]?.version) : null
+      const linkTo = (back: boolean, event: { at: string } | undefined) =>
+        event ? pageUrl(c, writeCursor({ at: [event.at], back, inclusive: false }, list)) : null
+      const next = page.hasLater ? linkTo(false, page.events.at(-1)) : null
+      const previous = page.hasEarlier ? linkTo(true, page.events[0]) : null
       setLinks(c, next, previous)
       return c.json({ next, previous, results: page.events as z.output<typeof Event>[] }, 200)
     },
   )
 
-const versionPlace = z.tuple([z.string().regex(/^[1-9]\d{0,8}$/)])
+const timePlace = z.tuple([instant])
 
 const idOf = (person: string | undefined, caller: string) => (person === 'me' ? caller : person?.toLowerCase())
 

@@ -123,6 +123,8 @@ export const assignments = pgTable(
     created_at: instant().notNull(),
     updated_at: instant().notNull(),
     version: integer().notNull(),
+    /** When it was first in progress, for the log. */
+    started_at: instant(),
   },
   // What an assignee may see and what a creator may see are each kept in every order that a list may have. Ascending
   // serves both ways.
@@ -154,7 +156,10 @@ export const assignment_search = pgTable(
 export const event_kinds = ['created', 'changed', 'deleted'] as const
 export const assignment_event_kind = pgEnum('assignment_event_kind', event_kinds)
 
-/** The log: each change of an assignment, and the assignment as it was afterwards. Only ever added to. */
+/**
+ * The log: each change of an assignment, and the assignment as it was afterwards. Only ever added to. An event says all that
+ * reports need to know, what it took the place of and when the assignment began, so that none needs another event.
+ */
 export const assignment_events = pgTable(
   'assignment_events',
   {
@@ -170,7 +175,16 @@ export const assignment_events = pgTable(
     creator: uuid().notNull(),
     version: integer().notNull(),
     changed: text().array().notNull(),
+    created_at: instant().notNull(),
+    started_at: instant(),
+    old_status: assignment_status(),
+    old_assignee: uuid(),
   },
   // The time is in the key since a table that is split by time cannot hold a key without it.
-  (table) => [primaryKey({ columns: [table.assignment, table.version, table.at] })],
+  (table) => [
+    primaryKey({ columns: [table.assignment, table.at] }),
+    index().on(table.assignee, table.at),
+    index().on(table.creator, table.at),
+    index().on(table.old_assignee, table.at).where(sql`${table.old_assignee} <> ${table.assignee}`),
+  ],
 )
