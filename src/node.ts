@@ -43,11 +43,11 @@ try {
 }
 
 async function migrateNow() {
-  const { DATABASE_URL } = readSettings(process.env)
+  const { DATABASE_URL, HISTORY_DAYS } = readSettings(process.env)
   if (!DATABASE_URL)
     throw new StartError('DATABASE_URL is not set. (The embedded PostgreSQL is migrated at each start.)')
-  await migrateDatabase(DATABASE_URL)
-  print(`${nameOf(DATABASE_URL)} is migrated.`)
+  const { meaning } = await migrateDatabase(DATABASE_URL, HISTORY_DAYS)
+  print(`${nameOf(DATABASE_URL)} is migrated.\n${meaning}`)
 }
 
 async function serve(settings: Settings) {
@@ -132,9 +132,9 @@ async function startEmbedded({ DATA_DIR }: Settings) {
   return embedded
 }
 
-async function migrateDatabase(url: string) {
+async function migrateDatabase(url: string, days?: number) {
   const { migrate } = await import('./database/migrate.ts')
-  await migrate(url).catch((error) => {
+  return migrate(url, days).catch((error) => {
     throw new StartError(whyNoDatabase(url, error))
   })
 }

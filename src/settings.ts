@@ -39,6 +39,7 @@ const schema = z.object({
     .describe('true or false'),
   PASSWORD_HASHER: z.enum(['pbkdf2_sha256', 'scrypt']).optional().describe('pbkdf2_sha256 or scrypt'),
   SESSION_DAYS: digits(1, 3650).default(30).describe('a number of days from 1 to 3650'),
+  HISTORY_DAYS: digits(30, 36_500).optional().describe('a number of days from 30 to 36500'),
   RATE_LIMITS: z.enum(['on', 'off']).default('on').describe('on or off'),
   LOG_LEVEL: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])

@@ -24,7 +24,6 @@ export default async function setup(project: TestProject) {
   const template = new URL(server.url)
   template.pathname = `/${name}`
   await migrate(template.href)
-  await useTimescale(template.href)
   await close(admin, name)
   project.provide('template', template.href)
 
@@ -34,14 +33,6 @@ export default async function setup(project: TestProject) {
     await admin.end()
     await server.stop()
   }
-}
-
-/** Has the extension where the server has it. */
-async function useTimescale(url: string) {
-  const database = postgres(url, { max: 1, onnotice: () => {} })
-  const available = await database`select from pg_available_extensions where name = 'timescaledb'`
-  if (available.length > 0) await database`create extension if not exists timescaledb`
-  await database.end()
 }
 
 /** A database can be cloned only while nobody is connected to it, and TimescaleDB's workers would be. */

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import type { Assignment } from '../src/assignments/assignments.ts'
 import { newId } from '../src/crypto.ts'
 import { assignment_events, assignments, statuses } from '../src/database/schema.ts'
 import { openDocket } from './fixtures.ts'
@@ -9,7 +10,6 @@ const { call, createUser, db, clock } = await openDocket()
 const ada = await createUser({ email: 'Ada.Lovelace@Example.com' })
 const people = [ada, await createUser(), await createUser(), await createUser()]
 type Person = typeof ada
-type Assignment = typeof assignments.$inferSelect
 const writable = ['name', 'description', 'status', 'assignee'] as const
 type Fields = Partial<Pick<Assignment, (typeof writable)[number]>>
 type Query = Record<string, string>

@@ -5,6 +5,7 @@ import { drizzle } from 'drizzle-orm/postgres-js'
 import { migrate as applyMigrations } from 'drizzle-orm/postgres-js/migrator'
 import postgres from 'postgres'
 import { common_passwords } from './schema.ts'
+import { equipLog, type Tier } from './timescale.ts'
 
 const migrationsFolder = fileURLToPath(new URL('../../drizzle', import.meta.url))
 
@@ -12,19 +13,22 @@ const migrationsFolder = fileURLToPath(new URL('../../drizzle', import.meta.url)
 const LOCK = 0x646f636b
 
 /**
- * Brings a database to this code's schema. Instances that do it at once wait for each other: the lock is the session's,
- * so it goes with the process, however that ends.
+ * Brings a database to this code's schema, and says how it keeps the log: all of it, or so many days where it can drop what
+ * is older. Instances that do it at once wait for each other: the lock is the session's, so it goes with the process,
+ * however that ends.
  */
-export async function migrate(url: string): Promise<void> {
+export async function migrate(url: string, days?: number): Promise<Tier> {
   const client = postgres(url, { max: 1, onnotice: () => {}, connect_timeout: 10 })
   try {
     const db = drizzle(client)
     await db.execute(sql`select pg_advisory_lock(${LOCK})`)
     await applyMigrations(db, { migrationsFolder })
+    const tier = await equipLog(client, days)
     const passwords = [...dictionary['passwords-common'], ...patterns()].filter((password) => password.length >= 8)
     await db.execute(sql`
       insert into ${common_passwords} select jsonb_array_elements_text(${JSON.stringify(passwords)}::jsonb)
       on conflict do nothing`)
+    return tier
   } finally {
     await client.end({ timeout: 5 })
   }
