@@ -8,6 +8,7 @@ import manifest from '../package.json' with { type: 'json' }
 import { passwords } from './accounts/password-routes.ts'
 import { accounts } from './accounts/routes.ts'
 import { lists } from './assignments/list-routes.ts'
+import { reports } from './assignments/report-routes.ts'
 import { assignments } from './assignments/routes.ts'
 import { isMigrated } from './database/migrated.ts'
 import { serveDocument } from './document.ts'
@@ -87,6 +88,7 @@ export const app = api
   .route('/accounts', passwords)
   .route('/assignments', assignments)
   .route('/assignments', lists)
+  .route('/assignments', reports)
   .route('/', probes)
 
 serveDocument(app, { version: manifest.version, description: manifest.description })

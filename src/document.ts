@@ -6,12 +6,23 @@ const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
   "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-const START = `window.ui = SwaggerUIBundle({
+// Swagger UI would show a picture's source: an answer in SVG is shown as what it is.
+const START = `const pictures = ({ React }) => ({
+  wrapComponents: {
+    responseBody: (Original) => (props) =>
+      (props.contentType ?? '').startsWith('image/svg+xml')
+        ? React.createElement('img', { src: 'data:image/svg+xml,' + encodeURIComponent(props.content), alt: '', width: '100%' })
+        : React.createElement(Original, props),
+  },
+})
+
+window.ui = SwaggerUIBundle({
   url: '/openapi.json',
   dom_id: '#swagger-ui',
   deepLinking: true,
   displayRequestDuration: true,
   tryItOutEnabled: true,
+  plugins: [pictures],
 })
 `
 
@@ -86,7 +97,8 @@ type Schema = {
 } & Record<string, unknown>
 type Media = { schema?: Schema; example?: unknown }
 type Described = { content?: Record<string, Media> }
-type Operation = { requestBody?: Described; responses: Record<string, Described> }
+type Parameter = { required?: boolean; description?: string; example?: unknown; schema: Schema }
+type Operation = { parameters?: Parameter[]; requestBody?: Described; responses: Record<string, Described> }
 
 /** Gives each JSON body of a document an example, put together from those of its parts. */
 function withExamples<D extends object>(document: D): D {
@@ -102,10 +114,20 @@ function withExamples<D extends object>(document: D): D {
     return Object.fromEntries(Object.entries(schema.properties).map(([name, part]) => [name, exampleOf(part)]))
   }
   for (const operation of Object.values(paths).flatMap((item) => Object.values(item))) {
+    for (const parameter of operation.parameters ?? []) if (!parameter.required) tellExample(parameter)
     for (const described of [operation.requestBody, ...Object.values(operation.responses)]) {
       const media = described?.content?.['application/json']
       if (media?.schema) media.example = exampleOf(media.schema)
     }
   }
   return document
+}
+
+/** Tells in words what an optional parameter may look like: Swagger UI would send each example, all of them at once. */
+function tellExample(parameter: Parameter) {
+  const { example } = parameter.schema
+  if (example === undefined) return
+  const told = `For example \`${Array.isArray(example) ? example.join(',') : example}\`.`
+  parameter.description = [parameter.description, told].filter(Boolean).join(' ')
+  delete parameter.schema.example
 }

@@ -2,7 +2,7 @@ import { createRoute, type Hook, type RouteConfig, z } from '@hono/zod-openapi'
 import type { Context, MiddlewareHandler } from 'hono'
 import { authenticate, requireSession, takeBearer } from './accounts/sessions.ts'
 import { type InputError, Problem, type ProblemCode, problems } from './problem.ts'
-import type { Bearing, Env, SignedIn } from './services.ts'
+import type { Asked, Bearing, Env, SignedIn } from './services.ts'
 
 /** The largest body that is read, in bytes. */
 const MAX_BODY = 256 * 1024
@@ -145,7 +145,7 @@ async function readInput(c: Context<Env>, request: Declared['request']) {
 }
 
 /** Refuses an input. 401 goes first, also where the token would have been judged with the rest. */
-async function refuse(c: Context<Env>, problem: unknown): Promise<never> {
+export async function refuse(c: Asked, problem: unknown): Promise<never> {
   if (c.var.bearer) await requireSession(c.env.db, c.var.bearer)
   throw problem
 }
@@ -215,7 +215,8 @@ export const refuseInvalid: Hook<unknown, Env, string, Promise<undefined>> = asy
   return refuse(c, invalid([...others, ...(c.var.bodyErrors?.() ?? [])]))
 }
 
-const invalid = (errors: InputError[]) => {
+/** The problem that lists all that is wrong with an input. */
+export const invalid = (errors: InputError[]) => {
   const [first, ...more] = errors
   const detail = `${first?.pointer} ${first?.message}${more.length > 0 ? `, and ${more.length} more` : ''}`.trim()
   return new Problem('invalid_request', { detail, errors })

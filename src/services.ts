@@ -1,3 +1,4 @@
+import type { Context } from 'hono'
 import type { Kdf } from './accounts/passwords.ts'
 import type { Bearer, Session } from './accounts/sessions.ts'
 import type { Database } from './database/connect.ts'
@@ -40,3 +41,6 @@ export type SignedIn = Env & { Variables: { session: Session } }
 
 /** And one's whose statement judges the token. */
 export type Bearing = Env & { Variables: { bearer: Bearer } }
+
+/** What helpers of any route's handler may see of its request. */
+export type Asked = Pick<Context<Env>, 'req' | 'env' | 'var' | 'header' | 'body'>

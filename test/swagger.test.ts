@@ -20,8 +20,8 @@ afterAll(async () => {
 })
 
 /** Opens an operation, sends what is given, and gives the answer that the page shows. */
-async function tryOut(page: Page, operation: string, body?: object) {
-  const block = page.locator(`#operations-Accounts-${operation}`)
+async function tryOut(page: Page, operation: string, body?: object, tag = 'Accounts') {
+  const block = page.locator(`#operations-${tag}-${operation}`)
   await block.locator('.opblock-summary-control').click()
   if (body) await block.locator('textarea.body-param__text').fill(JSON.stringify(body))
   await block.getByRole('button', { name: 'Execute' }).click()
@@ -60,6 +60,20 @@ test('the page takes a stranger from sign-up to the account, and asks nobody but
   await page.locator('.btn-done').click()
   const account = await tryOut(page, 'getAccount')
   expect(account).toMatchObject({ status: 200, text: expect.stringContaining('"email": "ada@example.com"') })
+
+  const made = await tryOut(page, 'createAssignment', { name: 'Seen on the page' }, 'Assignments')
+  expect(made).toMatchObject({ status: 201, text: expect.stringContaining('Seen on the page') })
+  const list = await tryOut(page, 'listAssignments', undefined, 'Assignments')
+  expect(list).toMatchObject({ status: 200, text: expect.stringContaining('Seen on the page') })
+  const flow = page.locator('#operations-Reports-reportFlow')
+  await flow.locator('.opblock-summary-control').click()
+  await flow.locator('.content-type-wrapper select').first().selectOption('image/svg+xml')
+  await flow.getByRole('button', { name: 'Execute' }).click()
+  const picture = flow.locator('.live-responses-table img')
+  await picture.waitFor()
+  expect(
+    await picture.evaluate((image) => (image as unknown as { naturalWidth: number }).naturalWidth),
+  ).toBeGreaterThan(900)
 
   expect([...hosts]).toEqual([url])
   expect(complaints).toEqual([])

@@ -80,7 +80,7 @@ type Judged = { [column in keyof Assignment]: Assignment[column] | null } & {
 }
 
 /** What a statement says: no row of an unknown caller, a row without an assignment where there is none. */
-function judge(row: Judged | undefined, none: Refusal = 'not_found'): Assignment | Refusal {
+export function judge(row: Judged | undefined, none: Refusal = 'not_found'): Assignment | Refusal {
   if (!row) return 'unauthenticated'
   const { allowed = true, matches = true, known = true, ...assignment } = row
   if (assignment.id === null) return none

@@ -1,13 +1,12 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
-import type { Context } from 'hono'
 import { statuses } from '../database/schema.ts'
 import { id, instant, json, protectedRoute, wellFormed } from '../openapi.ts'
 import { Problem } from '../problem.ts'
-import type { Env } from '../services.ts'
+import type { Asked, Env } from '../services.ts'
 import { readCursor, writeCursor } from './cursors.ts'
 import { listHistory } from './events.ts'
 import { type Filter, listAssignments, type Order, orderings, placeIn } from './listing.ts'
-import { AssignmentShown, Event, status } from './shapes.ts'
+import { AssignmentShown, asOf, Event, idOf, moment, person, refuseFuture, status } from './shapes.ts'
 
 const link = z.string().nullable().openapi({ example: 'https://docket.example.com/assignments/?cursor=W1siMDE5O…' })
 const pageOf = <S extends z.ZodType>(schema: S) =>
@@ -26,24 +25,7 @@ const digits = (most: number) =>
 const limit = digits(100).default(20).openapi({ type: 'integer', minimum: 1, maximum: 100, default: 20 })
 const cursor = z.string().max(4096).optional().openapi({ description: 'From `next` or `previous`.' })
 
-/** An instant in a query, in whole milliseconds: what is finer is rounded up, which keeps both «from» and «before» exact. */
-const moment = z
-  .union([z.iso.datetime({ offset: true }), z.iso.date()], 'Must be an RFC 3339 time with a zone, or a date')
-  .transform((value) => {
-    const finer = /\.\d{3}\d*[1-9]/.test(value) ? 1 : 0
-    return new Date(Date.parse(value) + finer)
-  })
-  .refine((value) => value.getUTCFullYear() >= 1 && value.getUTCFullYear() <= 9999, 'Must be in the years 1 to 9999')
-  .transform((value) => value.toISOString())
-  .optional()
-  .openapi({ type: 'string', format: 'date-time', example: '2026-11-22T10:00:00Z' })
-
 const split = (separator: RegExp) => (value: string | string[]) => [value].flat().flatMap((one) => one.split(separator))
-
-const person = z
-  .union([z.literal('me'), z.uuid()], 'Must be a user id, or `me`')
-  .optional()
-  .openapi({ type: 'string', description: 'A user id, or `me`.', example: 'me' })
 
 const Query = z.strictObject({
   status: z
@@ -59,6 +41,7 @@ const Query = z.strictObject({
   created_before: moment,
   updated_after: moment,
   updated_before: moment,
+  as_of: asOf,
   search: wellFormed
     .refine((value) => [...value].length <= 200, 'Must be at most 200 characters long')
     .transform((value) =>
@@ -106,6 +89,7 @@ export const lists = new OpenAPIHono<Env>()
     }),
     async (c) => {
       const caller = c.var.session.account.id
+      await refuseFuture(c, c.req.valid('query').as_of)
       const { limit, cursor: given, count, ordering, ...query } = c.req.valid('query')
       const filter: Filter = { ...query, assignee: idOf(query.assignee, caller), creator: idOf(query.creator, caller) }
       const list = [caller, filter, ordering]
@@ -161,10 +145,6 @@ export const lists = new OpenAPIHono<Env>()
   )
 
 const timePlace = z.tuple([instant])
-
-const idOf = (person: string | undefined, caller: string) => (person === 'me' ? caller : person?.toLowerCase())
-
-type Asked = Pick<Context<Env>, 'req' | 'env' | 'header'>
 
 /** This request's URL as its client knows it, at another cursor. */
 function pageUrl(c: Asked, cursor: string): string {

@@ -6,6 +6,7 @@ import { assignment_search, assignments, nameOrder, searchText, statuses } from 
 import { instant, wellFormed } from '../openapi.ts'
 import type { Assignment } from './assignments.ts'
 import type { Cursor } from './cursors.ts'
+import { assignmentsAsOf } from './past.ts'
 
 /** What a list is narrowed to: a plain value, so that a cursor can be held to it. */
 export type Filter = {
@@ -17,6 +18,8 @@ export type Filter = {
   updated_after?: string | undefined
   updated_before?: string | undefined
   search?: string[] | undefined
+  /** The instant at which the list is taken; now, where there is none. */
+  as_of?: string | undefined
 }
 
 export const orderings = ['created_at', 'updated_at', 'name', 'status'] as const
@@ -25,7 +28,7 @@ export type Order = { by: (typeof orderings)[number]; descending: boolean }[]
 export type Page = { rows: Assignment[]; keys: string[][]; hasMore: boolean; count?: number | undefined }
 
 /** The conditions of a filter. To add a filter, add it to the type above, here, and to the route's query. */
-const conditions = (filter: Filter): SQL[] =>
+export const conditions = (filter: Filter): SQL[] =>
   [
     filter.status && sql`status in ${filter.status}`,
     filter.assignee && sql`assignee = ${hidden(filter.assignee)}`,
@@ -41,11 +44,13 @@ const conditions = (filter: Filter): SQL[] =>
  * A person whom the planner does not know: of one with many rows it would rather read everybody's in order, or sort them all
  * for a page. So all get one plan, by the index that is in order already.
  */
-const hidden = (id: string): SQL => sql`(select ${id}::uuid)`
+export const hidden = (id: string): SQL => sql`(select ${id}::uuid)`
 
 /** Whether a text has every term of a search; the patterns are folded once, and not for each row. */
 const contains = (text: SQL, terms: string[]): SQL =>
   all(terms.map((term) => sql`${text} like (select fold(${`%${term.replace(/[\\%_]/g, '\\$&')}%`}))`))
+
+const saysAll = (terms: string[]) => contains(searchText(sql`name`, sql`description`), terms)
 
 /**
  * How many rows a search reads in the list's own order before it asks the index of texts for all that match: the first
@@ -68,7 +73,10 @@ export async function listAssignments(
   const caller = hidden(id)
   const isBack = cursor?.back ?? false
   const keys = keysOf(order, isBack)
-  const shared = conditions(filter)
+  // The index of texts knows the present alone.
+  const isIndexed = terms.length > 0 && !filter.as_of
+  const shared = isIndexed ? conditions(filter) : [...conditions(filter), ...(terms.length > 0 ? [saysAll(terms)] : [])]
+  const table = filter.as_of ? assignmentsAsOf(filter.as_of) : sql`${assignments}`
   const place = cursor ? [beyond(keys, cursor)] : []
   const sorted = sql`order by ${sql.join(
     keys.map(({ name, descending }) => sql.raw(`${name} ${descending ? 'desc' : 'asc'}`)),
@@ -83,7 +91,7 @@ export async function listAssignments(
   const nearest = (most: number) => {
     const branches = branchesOf(id, caller, filter).map(
       (branch) =>
-        sql`(${selected} from ${assignments} where ${all([branch, ...shared, ...place])} ${sorted} limit (select ${most}::int))`,
+        sql`(${selected} from ${table} where ${all([branch, ...shared, ...place])} ${sorted} limit (select ${most}::int))`,
     )
     return sql`select * from (${sql.join(branches, sql` union all `)}) as visible ${sorted} limit (select ${most}::int)`
   }
@@ -92,24 +100,22 @@ export async function listAssignments(
     where people @> array[${caller}] and ${contains(sql`searched.text`, terms)}
       and ${all([sql`${caller} in (assignee, creator)`, ...shared])}`
 
-  const page =
-    terms.length > 0
-      ? sql`
+  const page = isIndexed
+    ? sql`
       with near as materialized (
         select * from (${nearest(NEAREST)}) as nearest
-        where ${contains(searchText(sql`name`, sql`description`), terms)} ${sorted} limit ${limit + 1}
+        where ${saysAll(terms)} ${sorted} limit ${limit + 1}
       ), enough as (select count(*) > ${limit} as found from near)
       select * from (
         select * from near where (select found from enough) union all
         ${selected} ${matching} and ${all(place)} and not (select found from enough)
       ) as found ${sorted} limit ${limit + 1}`
-      : nearest(limit + 1)
-  const counts =
-    terms.length > 0
-      ? [sql`(select count(*) ${matching})`]
-      : branchesOf(id, caller, filter).map(
-          (branch) => sql`(select count(*) from ${assignments} where ${all([branch, ...shared])})`,
-        )
+    : nearest(limit + 1)
+  const counts = isIndexed
+    ? [sql`(select count(*) ${matching})`]
+    : branchesOf(id, caller, filter).map(
+        (branch) => sql`(select count(*) from ${table} where ${all([branch, ...shared])})`,
+      )
   const query = withCount
     ? sql`select (${sql.join(counts, sql` + `)})::int as count, page.* from (select) as one left join (${page}) as page on true ${sorted}`
     : page
@@ -128,7 +134,7 @@ export async function listAssignments(
 }
 
 /** Who may see a row, as one or two scans that have no row in common. A filter on a person may leave only one. */
-function branchesOf(id: string, caller: SQL, { assignee, creator }: Filter): SQL[] {
+export function branchesOf(id: string, caller: SQL, { assignee, creator }: Filter): SQL[] {
   if (assignee === id || creator === id) return [sql`${caller} in (assignee, creator)`]
   if (assignee) return [sql`creator = ${caller}`]
   if (creator) return [sql`assignee = ${caller}`]
@@ -187,4 +193,4 @@ function beyond(keys: Key[], { at, inclusive }: Cursor): SQL {
 }
 
 /** Whether all of the conditions hold; with none, that is so. */
-const all = (conditions: SQL[]) => (conditions.length > 0 ? sql.join(conditions, sql` and `) : sql`true`)
+export const all = (conditions: SQL[]) => (conditions.length > 0 ? sql.join(conditions, sql` and `) : sql`true`)

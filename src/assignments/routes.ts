@@ -11,7 +11,8 @@ import {
   findAssignment,
   type Refusal,
 } from './assignments.ts'
-import { AssignmentShown, status } from './shapes.ts'
+import { findAssignmentAsOf } from './past.ts'
+import { AssignmentShown, asOf, refuseFuture, status } from './shapes.ts'
 
 const name = z.string().trim().pipe(text(1, 255)).openapi({ minLength: 1, maxLength: 255, example: 'Write the report' })
 const description = text(0, 10_000).openapi({ example: 'Two pages, with figures.' })
@@ -71,14 +72,21 @@ export const assignments = new OpenAPIHono<Env>()
       operationId: 'getAssignment',
       summary: 'Read an assignment',
       tags,
-      request: { params, headers: ifNoneMatch },
+      request: { params, headers: ifNoneMatch, query: z.strictObject({ as_of: asOf }) },
       responses: {
         200: shown('The assignment.'),
         304: { description: 'It is the version that is known already.', headers: etag },
       },
     }),
     async (c) => {
-      const found = accepted(await findAssignment(c.env.db, c.var.bearer, c.req.valid('param').id))
+      const { id } = c.req.valid('param')
+      const { as_of } = c.req.valid('query')
+      await refuseFuture(c, as_of)
+      const found = accepted(
+        as_of
+          ? await findAssignmentAsOf(c.env.db, c.var.bearer, id, as_of)
+          : await findAssignment(c.env.db, c.var.bearer, id),
+      )
       c.header('ETag', `"${found.version}"`)
       if (isKnown(c.req.valid('header')['if-none-match'], found.version)) return c.body(null, 304)
       return c.json(found, 200)

@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import { event_kinds, statuses } from '../database/schema.ts'
-import { id, instant } from '../openapi.ts'
+import { id, instant, invalid, refuse } from '../openapi.ts'
+import type { Asked } from '../services.ts'
 
 export const status = z.enum(statuses).openapi({ example: 'in progress' })
 const version = z.int().openapi({ example: 3 })
@@ -35,3 +36,34 @@ export const Event = z
   .openapi('Event', {
     example: { ...was, at, kind: 'changed', actor: was.creator, assignment: was.id, changed: ['status'] },
   })
+
+/** An instant in a query, in whole milliseconds: what is finer is rounded up, which keeps both «from» and «before» exact. */
+export const moment = z
+  .union([z.iso.datetime({ offset: true }), z.iso.date()], 'Must be an RFC 3339 time with a zone, or a date')
+  .transform((value) => {
+    const finer = /\.\d{3}\d*[1-9]/.test(value) ? 1 : 0
+    return new Date(Date.parse(value) + finer)
+  })
+  .refine((value) => value.getUTCFullYear() >= 1 && value.getUTCFullYear() <= 9999, 'Must be in the years 1 to 9999')
+  .transform((value) => value.toISOString())
+  .optional()
+  .openapi({ type: 'string', format: 'date-time', example: '2026-11-22T10:00:00Z' })
+
+/** Whose assignments a list or a report is of. */
+export const person = z
+  .union([z.literal('me'), z.uuid()], 'Must be a user id, or `me`')
+  .optional()
+  .openapi({ type: 'string', description: 'A user id, or `me`.', example: 'me' })
+
+/** The id that a parameter means. */
+export const idOf = (person: string | undefined, caller: string) => (person === 'me' ? caller : person?.toLowerCase())
+
+/** The moment that a list or an assignment is shown of. */
+export const asOf = moment.openapi({ description: 'As it was at that moment, of what was yours then.' })
+
+/** Refuses a moment of the past that is yet to come. */
+export async function refuseFuture(c: Asked, as_of: string | undefined) {
+  if (as_of !== undefined && as_of > c.env.now().toISOString()) {
+    await refuse(c, invalid([{ in: 'query', pointer: '/as_of', message: 'Must not be in the future' }]))
+  }
+}
