@@ -1,16 +1,25 @@
 // What a request costs: `npm run bench`, on Linux, against DATABASE_URL (a server on this machine where it may make a
-// database). ROWS and USERS size the data, SECONDS each line, ONLY picks lines by a pattern.
+// database). ROWS and USERS size the data, EVENTS lengthens the log by as many over three years, SECONDS is each line's
+// time, ONLY picks lines by a pattern.
 import { existsSync, readFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import postgres from 'postgres'
 import { migrate } from '../src/database/migrate.ts'
 import { startServer } from './process.ts'
 
-const { DATABASE_URL, ROWS = '200000', USERS = '1000', SECONDS = '4', CONNECTIONS = '16', ONLY = '' } = process.env
+const {
+  DATABASE_URL,
+  ROWS = '200000',
+  USERS = '1000',
+  EVENTS = '0',
+  SECONDS = '4',
+  CONNECTIONS = '16',
+  ONLY = '',
+} = process.env
 if (!DATABASE_URL || !existsSync('/proc/self/stat')) throw new Error('Set DATABASE_URL, and run it on Linux.')
 
 const url = new URL(DATABASE_URL)
-const name = `docket_bench_${ROWS}`
+const name = `docket_bench_${ROWS}_${EVENTS}`
 const admin = postgres(url.href, { max: 1, onnotice: () => {} })
 const [exists] = await admin`select from pg_database where datname = ${name}`
 url.pathname = `/${name}`
@@ -55,10 +64,31 @@ async function seed(rows: number, users: number) {
   await database.unsafe(`insert into assignment_search
     select id, array[assignee, creator], fold(name) || '"' || fold(description) from assignments order by id`)
   for (const { indexdef } of indexes) await database.unsafe(indexdef)
-  await database`
+  const logIndexes = await database`
+    select indexname, indexdef from pg_indexes where tablename = 'assignment_events' and indexname not like '%pk'`
+  for (const { indexname } of logIndexes) await database.unsafe(`drop index "${indexname}"`)
+  await database.unsafe(`
     insert into assignment_events
       (id, at, kind, actor, assignment, name, description, status, assignee, creator, version, changed, created_at)
-    select id, created_at, 'created', creator, id, name, description, status, assignee, creator, 1, '{}', created_at from assignments`
+    select id, created_at, 'created', creator, id, name, description, status, assignee, creator, 1, '{}', created_at
+    from assignments;
+    -- Five events of each assignment, hours and days apart.
+    insert into assignment_events
+      (id, at, kind, actor, assignment, name, description, status, assignee, creator, version, changed, created_at,
+       started_at, old_status, old_assignee)
+    select gen_random_uuid(), at, (case v when 1 then 'created' else 'changed' end)::assignment_event_kind, creator, id,
+      'Write the report ' || i, repeat(md5(i::text), 5), (array['todo', 'in progress', 'in progress', 'done', 'todo'])[v]::assignment_status,
+      assignee, creator, v, case v when 1 then '{}' when 3 then '{name}' else '{status}' end::text[], born,
+      case when v > 1 then born + (1 + i % 86399) * interval '1 second' end,
+      (array[null, 'todo', 'in progress', 'in progress', 'done'])[v]::assignment_status, case when v > 1 then assignee end
+    from generate_series(1, ${Number(EVENTS) / 5}) i,
+      lateral (select timestamptz '2023-11-01' + i * (interval '1050 days' / ${Number(EVENTS) / 5 || 1}) as born,
+        ${person(`1 + (i * 7919::bigint) % ${users}`)} as creator,
+        ${person(`1 + (i * 7919::bigint + (i % 2) * i) % ${users}`)} as assignee) one,
+      lateral (select (lpad(to_hex((extract(epoch from born) * 1000)::bigint), 12, '0') || '7' || substr(md5(i::text), 1, 3) || '9' || substr(md5(i::text), 4, 15))::uuid as id) two,
+      generate_series(1, 5) v,
+      lateral (select born + (v - 1) * ((1 + i % 86399)) * interval '1 second' as at) three`)
+  for (const { indexdef } of logIndexes) await database.unsafe(indexdef)
   await database.unsafe('vacuum analyze')
 }
 
@@ -92,8 +122,18 @@ const LINES: Record<string, (turn: number) => { path: string; user?: number; met
     ...{ path: `/assignments/${some(turn)}/`, method: 'PATCH' },
     body: { status: ['todo', 'in progress', 'done', 'error'][Math.floor(Math.random() * 4)] },
   }),
+  'report, throughput of a month by day': (turn) => ({
+    ...{ path: `/assignments/reports/throughput/?${month(turn)}`, user: 2 + (turn % 900) },
+  }),
+  'report, flow of a month by day': (turn) => ({
+    ...{ path: `/assignments/reports/flow/?${month(turn)}`, user: 2 + (turn % 900) },
+  }),
   'count, frequent, of 120,000': () => ({ path: '/assignments/?search=report&count=true' }),
 }
+
+/** One of the last 34 months. */
+const month = (turn: number) => `from=${monthAt(turn % 34)}&to=${monthAt((turn % 34) + 1)}&timezone=Europe/Berlin`
+const monthAt = (index: number) => new Date(Date.UTC(2023, 10 + index, 1)).toISOString().slice(0, 10)
 
 const visible = (await database`select id from assignments where creator = ${idOf(1)} order by id`).map(
   ({ id }) => id as string,
@@ -158,7 +198,14 @@ async function measure(label: string) {
   )
 }
 
-console.log(`${ROWS} assignments of ${USERS} users; CPU and latency in ms a request, ${CONNECTIONS} connections`)
+const { size } = (
+  await database`
+  select pg_size_pretty(sum(pg_total_relation_size(c.oid))) as size from pg_class c
+  where relname = 'assignment_events' or relname like '%\\_hyper\\_%\\_chunk'`
+)[0] as { size: string }
+console.log(
+  `${ROWS} assignments of ${USERS} users, ${size} of log; CPU and latency in ms a request, ${CONNECTIONS} connections`,
+)
 for (const label of Object.keys(LINES)) if (new RegExp(ONLY).test(label)) await measure(label)
 await database`delete from assignments where name like 'Bench assignment %'`
 agent.destroy()
