@@ -246,6 +246,11 @@ test.each([
   expect(body.errors).toMatchObject([{ in: 'query', pointer }])
 })
 
+test('times are told in the order in which the contract has them', async () => {
+  const { text } = await report('throughput', {})
+  expect(text).toMatch(/"lead_time":\{"count":\d+,"mean":[\d.e+]+,"p50":[\d.e+]+,"p90":[\d.e+]+\}/)
+})
+
 test('a thousand buckets are not too many', async () => {
   const { body } = await report('flow', {
     bucket: 'hour',

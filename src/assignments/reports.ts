@@ -44,7 +44,7 @@ export async function reportThroughput(
   const entered = (status: Assignment['status']) =>
     events(sql`kind <> 'deleted' and status = ${status} and old_status is distinct from ${status}`)
   const timesOf = (times: SQL) => sql`
-    select bucket, jsonb_build_object('count', count(*), 'mean', avg(seconds),
+    select bucket, json_build_object('count', count(*), 'mean', avg(seconds),
       'p50', percentile_cont(0.5) within group (order by seconds), 'p90', percentile_cont(0.9) within group (order by seconds)) as times
     from (select bucket, unnest(${times}) as seconds from moved) as each group by bucket`
   const found = await db.execute<Omit<Throughput, 'start'> & { bucket: number }>(sql`
