@@ -22,6 +22,7 @@ UPDATE "assignments" SET "started_at" = told.started_at
 FROM (SELECT "assignment", min("started_at") AS started_at FROM "assignment_events" GROUP BY "assignment") AS told
 WHERE "id" = told."assignment" AND told.started_at IS NOT NULL;--> statement-breakpoint
 ALTER TABLE "assignment_events" ALTER COLUMN "created_at" SET NOT NULL;--> statement-breakpoint
-CREATE INDEX "assignment_events_assignee_at_index" ON "assignment_events" USING btree ("assignee","at");--> statement-breakpoint
-CREATE INDEX "assignment_events_creator_at_index" ON "assignment_events" USING btree ("creator","at");--> statement-breakpoint
-CREATE INDEX "assignment_events_old_assignee_at_index" ON "assignment_events" USING btree ("old_assignee","at") WHERE "assignment_events"."old_assignee" <> "assignment_events"."assignee";
+-- With all that reports ask of an event, so that they need not look at the events themselves.
+CREATE INDEX "assignment_events_assignee_at_index" ON "assignment_events" USING btree ("assignee","at") INCLUDE ("creator","old_assignee","status","old_status","kind","created_at","started_at");--> statement-breakpoint
+CREATE INDEX "assignment_events_creator_at_index" ON "assignment_events" USING btree ("creator","at") INCLUDE ("assignee","old_assignee","status","old_status","kind","created_at","started_at");--> statement-breakpoint
+CREATE INDEX "assignment_events_old_assignee_at_index" ON "assignment_events" USING btree ("old_assignee","at") INCLUDE ("creator","assignee","status","old_status","kind") WHERE "assignment_events"."old_assignee" <> "assignment_events"."assignee";

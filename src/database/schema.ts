@@ -180,7 +180,8 @@ export const assignment_events = pgTable(
     old_status: assignment_status(),
     old_assignee: uuid(),
   },
-  // The time is in the key since a table that is split by time cannot hold a key without it.
+  // The time is in the key since a table that is split by time cannot hold a key without it. The indexes include what
+  // reports ask, which only their migration can say.
   (table) => [
     primaryKey({ columns: [table.assignment, table.at] }),
     index().on(table.assignee, table.at),

@@ -95,7 +95,9 @@ async function makeAggregate(client: postgres.Sql) {
     with (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false)
     as ${ACTIVITY} with no data`)
   for (const person of ['creator', 'assignee', 'old_assignee']) {
-    await client.unsafe(`create index on assignment_activity (${person}, at)`)
+    const others = ['creator', 'assignee', 'old_assignee'].filter((other) => other !== person)
+    await client.unsafe(`
+      create index on assignment_activity (${person}, at) include (${others}, status, old_status, kind, events)`)
   }
 }
 
