@@ -164,6 +164,22 @@ describe('each parameter alone', () => {
   )
 })
 
+const names = Object.keys(parameters)
+const pairs = names.flatMap((name, index) => names.slice(index + 1).map((other) => [name, other] as const))
+
+test.each(pairs)('%s and %s together, whatever their values', async (name, other) => {
+  for (const value of parameters[name] ?? []) {
+    for (const otherValue of parameters[other] ?? []) {
+      const query = { [name]: value, [other]: otherValue }
+      const { body } = await list({ ...query, limit: '100', count: 'true' })
+      const expected = reference(ada.id, query).map(({ id }) => id)
+      expect({ query, ids: body.results.map(({ id }: Json) => id), count: body.count }).toEqual({
+        ...{ query, ids: expected.slice(0, 100), count: expected.length },
+      })
+    }
+  }
+})
+
 test('any of them together, in any order, page by page and back, are as the reference says', async () => {
   const optional = (values: string[]) => fc.option(fc.constantFrom(...values), { nil: undefined, freq: 3 })
   const fields = ['created_at', 'updated_at', 'name', 'status']
