@@ -9,6 +9,7 @@ import { app } from './app.ts'
 import { connect } from './database/connect.ts'
 import { removeExpired } from './database/expiry.ts'
 import { isMigrated } from './database/migrated.ts'
+import { fillDemo, invitation } from './demo.ts'
 import { createMailer } from './mail/mailer.ts'
 import { describe, Problem, problemBody } from './problem.ts'
 import type { Services } from './services.ts'
@@ -34,7 +35,7 @@ const refusals: Record<string, 408 | 417 | 431> = {
 const command = process.argv[2]
 try {
   if (command === 'migrate') await migrateNow()
-  else await serve(readSettings(process.env))
+  else await serve(readSettings(process.env), command === 'demo')
 } catch (error) {
   // A sentence for what a person can mend; a stack for what only we can.
   const isExpected = error instanceof Error && /^(Start|Settings|Embedded)Error$/.test(error.constructor.name)
@@ -50,7 +51,7 @@ async function migrateNow() {
   print(`${nameOf(DATABASE_URL)} is migrated.\n${meaning}`)
 }
 
-async function serve(settings: Settings) {
+async function serve(settings: Settings, isDemo: boolean) {
   const log = pino({ level: settings.LOG_LEVEL, base: null, timestamp: pino.stdTimeFunctions.isoTime })
   // Asked for while still starting, the end comes right after. A second signal ends the process there and then.
   const asked = new Promise((resolve) => process.once('SIGINT', resolve).once('SIGTERM', resolve))
@@ -98,6 +99,7 @@ async function serve(settings: Settings) {
 
   try {
     await requireMigrated(db, url)
+    if (isDemo) await fill(url, services)
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject).listen(settings.PORT, settings.HOST, resolve)
     }).catch((error) => {
@@ -112,7 +114,7 @@ async function serve(settings: Settings) {
   defer(() => removeExpired(db, new Date()))
   if (settings.RATE_LIMITS === 'off')
     log.warn({}, 'RATE_LIMITS is off: anyone may guess passwords and codes without end')
-  print(greeting(settings, server.address() as AddressInfo))
+  print(greeting(settings, server.address() as AddressInfo, isDemo))
 
   await asked
   clearInterval(cleaning)
@@ -147,6 +149,16 @@ async function requireMigrated(db: Services['db'], url: string) {
     throw new StartError(`${nameOf(url)} is not migrated to this version of Docket. Run: npm run db:migrate`)
 }
 
+async function fill(url: string, { kdf, now, settings }: Pick<Services, 'kdf' | 'now' | 'settings'>) {
+  const outcome = await fillDemo(url, kdf, now())
+  if (outcome === 'refused') {
+    const instead = settings.DATABASE_URL ? 'Set DATABASE_URL to' : 'Run DATA_DIR=.data/demo npm run demo, for'
+    throw new StartError(`${nameOf(url)} holds accounts that are not the demo's. ${instead} one that is empty.`)
+  }
+  // TimescaleDB has yet to count what was dated back.
+  if (outcome === 'filled') await migrateDatabase(url, settings.HISTORY_DAYS)
+}
+
 /** A database as it may be named on a terminal: without its password. */
 function nameOf(url: string) {
   const { hostname, port, pathname } = new URL(url)
@@ -167,15 +179,16 @@ function whyNotListening({ code }: NodeJS.ErrnoException, { HOST, PORT }: Settin
   return `${HOST}:${PORT} cannot be listened on (${code}). Check HOST and PORT.`
 }
 
-function greeting({ DATABASE_URL, DATA_DIR, RESEND_API_KEY }: Settings, { address, port }: AddressInfo) {
-  const host = isIPv6(address) ? `[${address}]` : address
+function greeting(settings: Settings, { address, port }: AddressInfo, isDemo: boolean) {
+  const { DATABASE_URL, DATA_DIR, RESEND_API_KEY } = settings
+  const origin = `http://${isIPv6(address) ? `[${address}]` : address}:${port}`
   return `
 Docket ${manifest.version}
 
-  Swagger page   http://${host}:${port}/docs/
+  Swagger page   ${origin}/docs/
   Database       ${DATABASE_URL ? nameOf(DATABASE_URL).slice(4) : `embedded PostgreSQL, kept in ${DATA_DIR}`}
   Mail           ${RESEND_API_KEY ? 'sent by Resend' : 'printed here, codes and all (RESEND_API_KEY sends it instead)'}
-
+${isDemo ? invitation(origin, new Date()) : ''}
 Ctrl-C stops it.
 `
 }

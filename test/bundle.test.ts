@@ -18,6 +18,6 @@ test('the app bundles for Workers, with nothing in it that only Node needs', asy
   const inputs = Object.keys(JSON.parse(await readFile(metafile, 'utf8')).inputs)
   expect(inputs).toContain('src/app.ts')
   const onlyNode =
-    /src\/node\.ts|kdf\.ts|embedded|migrate\.ts|pino|p-limit|node-server|swagger-ui-dist|zxcvbn|drizzle-orm\/migrator/
+    /src\/(node|demo)\.ts|kdf\.ts|embedded|migrate\.ts|pino|p-limit|node-server|swagger-ui-dist|zxcvbn|drizzle-orm\/migrator/
   expect(inputs.filter((input) => onlyNode.test(input))).toEqual([])
 })
