@@ -94,6 +94,7 @@ type Schema = {
   example?: unknown
   properties?: Record<string, Schema>
   items?: Schema
+  enum?: unknown[]
 } & Record<string, unknown>
 type Media = { schema?: Schema; example?: unknown }
 type Described = { content?: Record<string, Media> }
@@ -110,7 +111,7 @@ function withExamples<D extends object>(document: D): D {
     if (schema.$ref) return exampleOf(components.schemas[schema.$ref.split('/').at(-1) as string] as Schema)
     if (schema.example !== undefined) return schema.example
     if (schema.items) return [exampleOf(schema.items)]
-    if (!schema.properties) return schema.const ?? (schema.type === 'boolean' ? true : undefined)
+    if (!schema.properties) return schema.const ?? schema.enum?.[0] ?? (schema.type === 'boolean' ? true : undefined)
     return Object.fromEntries(Object.entries(schema.properties).map(([name, part]) => [name, exampleOf(part)]))
   }
   for (const operation of Object.values(paths).flatMap((item) => Object.values(item))) {

@@ -85,10 +85,10 @@ export const bearerRoute = <const P extends string, R extends Declared & { path:
     middleware: [takeBearer, checkEncoding(route)],
   })
 
-function complete<R extends Declared>(route: R, more: Answered[]): R {
+function complete<R extends Declared>({ problems = [], ...route }: R, more: Answered[]) {
   const codes: Answered[] = [
     ...more,
-    ...(route.problems ?? []),
+    ...problems,
     'malformed_request',
     'invalid_request',
     ...(route.request?.params ? (['not_found'] as const) : []),
@@ -100,10 +100,11 @@ function complete<R extends Declared>(route: R, more: Answered[]): R {
     ...route,
     request: { query: z.strictObject({}), ...route.request },
     responses: { ...route.responses, ...problemResponses(codes) },
-  }
+  } as unknown as R
 }
 
-const header = (description: string) => ({ description, schema: { type: 'string' as const } })
+/** A header of an answer. */
+export const header = (description: string) => ({ description, schema: { type: 'string' as const } })
 
 const problemHeaders = (status: number) => ({
   'X-Request-Id': header('The id under which the log has the request.'),

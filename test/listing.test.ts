@@ -127,7 +127,7 @@ const parameters: Record<string, string[]> = {
   status: ['todo', 'in progress,done', 'error,todo,done,in progress'],
   assignee: ['me', bob.id, eve.id, newId(new Date())],
   creator: ['me', bob.id],
-  created_after: [day(10), day(10).slice(0, 10), day(12).replace('Z', '+02:00')],
+  created_after: [day(10), day(10).slice(0, 10), day(12).replace('Z', '+02:00'), day(12).toLowerCase()],
   created_before: [day(3), day(5).slice(0, 10)],
   updated_after: [day(9)],
   updated_before: [day(2).replace('.000Z', 'Z')],
@@ -255,6 +255,18 @@ test('going back from a page that has become empty shows the rows before it, the
   expect(again.previous).toBe(null)
 })
 
+test('a search of many terms that all rows have is answered, however long they are', async () => {
+  const { token } = await createUser()
+  const long = 'lorem ipsum dolor sit amet '.repeat(370)
+  for (let index = 0; index < 40; index++) {
+    await call('POST', '/assignments/', { token, body: { name: `long ${index}`, description: long } })
+  }
+  const search = 'lorem ipsum dolor sit amet lorem ipsum dolor sit unheard'
+  expect((await list({ search }, { ...ada, token })).body.results).toEqual([])
+  const { body } = await list({ search: search.replace('unheard', 'LONG'), count: 'true' }, { ...ada, token })
+  expect(body).toMatchObject({ count: 40, results: { length: 20 } })
+})
+
 describe('a cursor', () => {
   test('is good in every session of its user, with another limit, and with count', async () => {
     const { next } = (await list({ ordering: 'name', limit: '5' })).body
@@ -307,6 +319,7 @@ describe('a cursor', () => {
       [newId(new Date())],
       ["'; drop table users; --", newId(new Date())],
       ['2026-13-01T00:00:00.000Z', newId(new Date())],
+      ['0000-01-01T00:00:00.000Z', newId(new Date())],
     ]) {
       const answer = await list({ ordering: '-updated_at', cursor: forge(at) })
       expect(answer).toMatchObject({ status: 400, body: { code: 'invalid_cursor' } })

@@ -77,6 +77,27 @@ test('an optional parameter has no example, which the page would send', () => {
   expect(optional.filter(({ schema, example }: Json) => schema.example ?? example)).toEqual([])
 })
 
+test('an operation has no fields but those that OpenAPI knows', () => {
+  const known = ['operationId', 'summary', 'description', 'tags', 'security', 'parameters', 'requestBody', 'responses']
+  const unknown = operations.flatMap(([, , operation]) =>
+    Object.keys(operation).filter((name) => !known.includes(name)),
+  )
+  expect(unknown).toEqual([])
+})
+
+test('an example of an answer is one', () => {
+  for (const definition of app.openAPIRegistry.definitions) {
+    if (definition.type !== 'route') continue
+    const { operationId, responses } = definition.route
+    const [, , operation] = operations.find(([, , one]) => one.operationId === operationId) ?? []
+    for (const [status, response] of Object.entries<Json>(responses)) {
+      const schema = response.content?.['application/json']?.schema
+      const example = operation?.responses[status].content?.['application/json']?.example
+      if (schema) expect(schema.safeParse(example).error?.issues ?? [], `${operationId} ${status}`).toEqual([])
+    }
+  }
+})
+
 test('an operation id is used once', () => {
   const ids = operations.map(([, , operation]) => operation.operationId)
   expect(new Set(ids).size).toBe(ids.length)

@@ -236,7 +236,7 @@ test.each([
   ['from=2026-10-02&to=2026-10-02', '/from'],
   ['from=2026-10-02&from=2026-10-03', '/from'],
   ['bucket=hour&from=2026-01-01&to=2026-02-12', '/bucket'],
-  ['from=0001-01-01&to=9999-12-31&bucket=month', '/bucket'],
+  ['from=1980-01-01&to=9998-12-31&bucket=month', '/bucket'],
   ['assignee=bob', '/assignee'],
   ['format=png', '/format'],
   ['status=done', '/status'],
@@ -244,6 +244,27 @@ test.each([
   const { status, body } = await call('GET', `/assignments/reports/throughput/?${query}`, { token: ada.token })
   expect({ status, code: body.code }).toEqual({ status: 400, code: 'invalid_request' })
   expect(body.errors).toMatchObject([{ in: 'query', pointer }])
+})
+
+test.each([
+  ['to=0001-01-15', ['/from', '/to']],
+  ['from=9999-12-31&to=9999-12-31T12:00:00Z', ['/from', '/to']],
+  ['from=0050-03-01&to=0050-03-03&format=svg', ['/from', '/to']],
+  ['from=1969-12-31&to=1970-01-02', ['/from']],
+])('%s is of years that cannot be reported', async (query, pointers) => {
+  const { status, body } = await call('GET', `/assignments/reports/flow/?${query}`, { token: ada.token })
+  expect({ status, pointers: body.errors.map(({ pointer }: Json) => pointer) }).toEqual({ status: 400, pointers })
+})
+
+test.each(['1970-01-01', '9998-12-31'])('the first and the last year can be: %s', async (from) => {
+  for (const [bucket, timezone] of [
+    ['month', 'Pacific/Kiritimati'],
+    ['week', 'America/New_York'],
+  ] as const) {
+    const to = from.replace('01-01', '01-02').replace('12-31', '12-31T12:00:00z')
+    const answer = await report('throughput', { bucket, timezone, from, to })
+    expect(answer.body.results.length).toBeGreaterThan(0)
+  }
 })
 
 test('times are told in the order in which the contract has them', async () => {
@@ -329,6 +350,14 @@ describe('any moment of the past', () => {
         }
       }
     }
+  })
+
+  test('is not a part of a millisecond later than asked for', async () => {
+    const { at, assignment, version, actor } = log.find(({ version }) => version > 1) as Logged
+    const who = people.find(({ id }) => id === actor)
+    const before = iso(Date.parse(at) - 1).replace('Z', '9z')
+    const { body } = await call('GET', `/assignments/${assignment}/?as_of=${before}`, { token: who?.token as string })
+    expect(body.version).toBe(version - 1)
   })
 
   test('before the log is empty, and in the future is refused', async () => {

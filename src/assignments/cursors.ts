@@ -1,6 +1,10 @@
 import { z } from '@hono/zod-openapi'
 import { decodeBase64urlIgnorePadding, encodeBase64urlNoPadding } from '@oslojs/encoding'
 import { digest } from '../crypto.ts'
+import { instant } from '../openapi.ts'
+
+/** An instant as a part of a place: one that PostgreSQL takes, since whoever forges a cursor may try others. */
+export const instantPlace = instant.refine((value) => value >= '0001')
 
 /** A place in a list: the keys of a row, which may be gone, whether to walk back from it, and whether to begin with it. */
 export type Cursor = { at: string[]; back: boolean; inclusive: boolean }

@@ -1,9 +1,9 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
 import { statuses } from '../database/schema.ts'
-import { id, instant, json, protectedRoute, wellFormed } from '../openapi.ts'
+import { header, id, json, protectedRoute, wellFormed } from '../openapi.ts'
 import { Problem } from '../problem.ts'
 import type { Asked, Env } from '../services.ts'
-import { readCursor, writeCursor } from './cursors.ts'
+import { instantPlace, readCursor, writeCursor } from './cursors.ts'
 import { listHistory } from './events.ts'
 import { type Filter, listAssignments, type Order, orderings, placeIn } from './listing.ts'
 import { AssignmentShown, asOf, Event, idOf, moment, person, refuseFuture, status } from './shapes.ts'
@@ -12,6 +12,11 @@ const link = z.string().nullable().openapi({ example: 'https://docket.example.co
 const pageOf = <S extends z.ZodType>(schema: S) =>
   z.strictObject({ next: link, previous: link, results: z.array(schema) })
 const Page = pageOf(AssignmentShown).extend({ count: z.int().optional().openapi({ example: 42 }) })
+
+const page = <S extends z.ZodType>(schema: S, description: string) => ({
+  ...json(schema, description),
+  headers: { Link: header('`next` and `previous` once more (RFC 8288), where there are any.') },
+})
 
 /** A parameter that may be given once; several values come as an array, which a string is not. */
 const digits = (most: number) =>
@@ -48,6 +53,7 @@ const Query = z.strictObject({
       [...value.matchAll(/"([^"]*)"|[^\s,"]+/g)].map(([term, phrase]) => phrase ?? term).filter(Boolean),
     )
     .refine((terms) => terms.length <= 10, 'Must be at most 10 terms')
+    .transform((terms) => [...new Set(terms)])
     .optional()
     .openapi({ type: 'string', maxLength: 200, example: 'report "two pages"' }),
   ordering: z
@@ -84,7 +90,7 @@ export const lists = new OpenAPIHono<Env>()
       summary: 'List, filter, search and sort the assignments that you created or are assigned to',
       tags: ['Assignments'],
       request: { query: Query },
-      responses: { 200: json(Page, 'A page; `next` and `previous` are sent as a `Link` header too.') },
+      responses: { 200: page(Page, 'A page of assignments.') },
       problems: ['invalid_cursor'],
     }),
     async (c) => {
@@ -123,7 +129,7 @@ export const lists = new OpenAPIHono<Env>()
       summary: 'List every change of an assignment, oldest first, also after it was deleted',
       tags: ['Assignments'],
       request: { params: z.strictObject({ id }), query: HistoryQuery },
-      responses: { 200: json(pageOf(Event), 'A page of events.') },
+      responses: { 200: page(pageOf(Event), 'A page of events.') },
       problems: ['invalid_cursor'],
     }),
     async (c) => {
@@ -144,7 +150,7 @@ export const lists = new OpenAPIHono<Env>()
     },
   )
 
-const timePlace = z.tuple([instant])
+const timePlace = z.tuple([instantPlace])
 
 /** This request's URL as its client knows it, at another cursor. */
 function pageUrl(c: Asked, cursor: string): string {

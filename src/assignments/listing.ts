@@ -3,9 +3,9 @@ import { type SQL, sql } from 'drizzle-orm'
 import { firstIdAt } from '../crypto.ts'
 import type { Database } from '../database/connect.ts'
 import { assignment_search, assignments, nameOrder, searchText, statuses } from '../database/schema.ts'
-import { instant, wellFormed } from '../openapi.ts'
+import { wellFormed } from '../openapi.ts'
 import type { Assignment } from './assignments.ts'
-import type { Cursor } from './cursors.ts'
+import { type Cursor, instantPlace } from './cursors.ts'
 import { assignmentsAsOf } from './past.ts'
 
 /** What a list is narrowed to: a plain value, so that a cursor can be held to it. */
@@ -46,11 +46,14 @@ export const conditions = (filter: Filter): SQL[] =>
  */
 export const hidden = (id: string): SQL => sql`(select ${id}::uuid)`
 
-/** Whether a text has every term of a search; the patterns are folded once, and not for each row. */
-const contains = (text: SQL, terms: string[]): SQL =>
-  all(terms.map((term) => sql`${text} like (select fold(${`%${term.replace(/[\\%_]/g, '\\$&')}%`}))`))
+/** The pattern of a term, folded once and not for each row. */
+const pattern = (term: string) => sql`(select fold(${`%${term.replace(/[\\%_]/g, '\\$&')}%`}))`
 
-const saysAll = (terms: string[]) => contains(searchText(sql`name`, sql`description`), terms)
+/** Whether a row says every term: its text is folded once, and the longest term, which fewest have, is looked for first. */
+const saysAll = (terms: string[]) => {
+  const patterns = terms.toSorted((a, b) => b.length - a.length).map(pattern)
+  return sql`${searchText(sql`name`, sql`description`)} like all (array[${sql.join(patterns, sql`, `)}])`
+}
 
 /**
  * How many rows a search reads in the list's own order before it asks the index of texts for all that match: the first
@@ -97,7 +100,7 @@ export async function listAssignments(
   }
   const matching = sql`
     from ${assignment_search} as searched join ${assignments} on id = searched.assignment
-    where people @> array[${caller}] and ${contains(sql`searched.text`, terms)}
+    where people @> array[${caller}] and ${all(terms.map((term) => sql`searched.text like ${pattern(term)}`))}
       and ${all([sql`${caller} in (assignee, creator)`, ...shared])}`
 
   const page = isIndexed
@@ -161,7 +164,7 @@ function keyOf(by: Order[number]['by']): Pick<Key, 'value' | 'type'> {
 const shapes: Record<string, z.ZodType<string>> = {
   text: wellFormed,
   uuid: z.uuid(),
-  timestamptz: instant,
+  timestamptz: instantPlace,
   assignment_status: z.enum(statuses),
 }
 

@@ -16,7 +16,10 @@ const timezone = z.string().max(64).openapi({ example: 'Europe/Berlin' })
 
 const Query = z.strictObject({
   bucket: bucket.default('day'),
-  from: moment.openapi({ description: 'The first instant, inclusive; 30 days before `to`, where it is not given.' }),
+  from: moment.openapi({
+    description:
+      'The first instant, inclusive, as a time with a zone or a date; 30 days before `to`, where it is not given.',
+  }),
   to: moment.openapi({ description: 'The last instant, exclusive; now, where it is not given.' }),
   timezone: timezone
     .refine(isTimezone, 'Must be the IANA name of a time zone')
@@ -61,7 +64,7 @@ const answers = <S extends z.ZodType>(schema: S, description: string) => ({
 })
 
 const rules =
-  'Reports are of the assignments that are yours at the time, as creator or assignee. Every bucket of the range is there, the first and the last one whole or in part. At most 1,000 buckets.'
+  'Reports are of the assignments that are yours at the time, as creator or assignee. Every bucket of the range is there, the first and the last one whole or in part. At most 1,000 buckets. What stood at the end of the last one is counted there, also where that is after `to`.'
 
 const tags = ['Reports']
 
@@ -110,12 +113,21 @@ function asked(c: Asked, query: z.output<typeof Query>, caller: string) {
   const { bucket, timezone } = query
   const to = query.to ?? c.env.now().toISOString()
   const from = query.from ?? new Date(Date.parse(to) - DEFAULT_DAYS * 86_400_000).toISOString()
+  const strange = (['from', 'to'] as const).filter((name) => !isReportable({ from, to }[name]))
+  if (strange.length > 0) {
+    throw invalid(
+      strange.map((name) => ({ in: 'query', pointer: `/${name}`, message: 'Must be in the years 1970 to 9998' })),
+    )
+  }
   if (from >= to) throw invalid([{ in: 'query', pointer: '/from', message: 'Must be before `to`' }])
   const edges = bucketsOf(bucket, from, to, timezone, MOST_BUCKETS)
   if (!edges) throw invalid([{ in: 'query', pointer: '/bucket', message: 'Must not make more than 1,000 buckets' }])
   const people = { assignee: idOf(query.assignee, caller), creator: idOf(query.creator, caller) }
   return { caller, people, range: { from, to, edges }, head: { bucket, from, to, timezone } }
 }
+
+/** Whether buckets around an instant are sure to be of years that every part of the way can tell. */
+const isReportable = (instant: string) => instant >= '1970' && instant < '9999'
 
 function isPicture(c: Asked, format: 'json' | 'svg' | undefined): boolean {
   c.header('Vary', 'Accept', { append: true })

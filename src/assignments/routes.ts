@@ -1,6 +1,6 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
 import { unauthenticated } from '../accounts/sessions.ts'
-import { bearerRoute, body, id, json, text } from '../openapi.ts'
+import { bearerRoute, body, header, id, json, text } from '../openapi.ts'
 import { Problem } from '../problem.ts'
 import type { Env } from '../services.ts'
 import {
@@ -56,7 +56,12 @@ export const assignments = new OpenAPIHono<Env>()
       summary: 'Create an assignment, for yourself or another',
       tags,
       request: { body: body(Replacement) },
-      responses: { 201: shown('The assignment, with its address in `Location`.') },
+      responses: {
+        201: {
+          ...json(AssignmentShown, 'The assignment, with its address in `Location`.'),
+          headers: { ...etag, Location: header('Where the assignment is.') },
+        },
+      },
     }),
     async (c) => {
       const made = accepted(await createAssignment(c.env.db, c.var.bearer, c.req.valid('json')))

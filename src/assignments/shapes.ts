@@ -37,17 +37,23 @@ export const Event = z
     example: { ...was, at, kind: 'changed', actor: was.creator, assignment: was.id, changed: ['status'] },
   })
 
-/** An instant in a query, in whole milliseconds: what is finer is rounded up, which keeps both «from» and «before» exact. */
-export const moment = z
-  .union([z.iso.datetime({ offset: true }), z.iso.date()], 'Must be an RFC 3339 time with a zone, or a date')
-  .transform((value) => {
-    const finer = /\.\d{3}\d*[1-9]/.test(value) ? 1 : 0
-    return new Date(Date.parse(value) + finer)
-  })
-  .refine((value) => value.getUTCFullYear() >= 1 && value.getUTCFullYear() <= 9999, 'Must be in the years 1 to 9999')
-  .transform((value) => value.toISOString())
-  .optional()
-  .openapi({ type: 'string', format: 'date-time', example: '2026-11-22T10:00:00Z' })
+/** An instant in a query, in whole milliseconds; what is finer is rounded up or down. */
+const instantIn = (round: 'up' | 'down') =>
+  z
+    .string()
+    // RFC 3339 (5.6) allows both cases.
+    .transform((value) => value.toUpperCase())
+    .pipe(z.union([z.iso.datetime({ offset: true }), z.iso.date()], 'Must be an RFC 3339 time with a zone, or a date'))
+    .transform((value) => new Date(Date.parse(value) + (round === 'up' && /\.\d{3}\d*[1-9]/.test(value) ? 1 : 0)))
+    .refine((value) => value.getUTCFullYear() >= 1 && value.getUTCFullYear() <= 9999, 'Must be in the years 1 to 9999')
+    .transform((value) => value.toISOString())
+    .optional()
+    .openapi({ type: 'string', example: '2026-11-22T10:00:00Z' })
+
+const form = 'An RFC 3339 time with a zone, or a date, which is its midnight in UTC.'
+
+/** A bound in a query: rounding up keeps both «from» and «before» exact. */
+export const moment = instantIn('up').openapi({ description: form })
 
 /** Whose assignments a list or a report is of. */
 export const person = z
@@ -59,7 +65,9 @@ export const person = z
 export const idOf = (person: string | undefined, caller: string) => (person === 'me' ? caller : person?.toLowerCase())
 
 /** The moment that a list or an assignment is shown of. */
-export const asOf = moment.openapi({ description: 'As it was at that moment, of what was yours then.' })
+export const asOf = instantIn('down').openapi({
+  description: `As it was at that moment, of what was yours then. ${form}`,
+})
 
 /** Refuses a moment of the past that is yet to come. */
 export async function refuseFuture(c: Asked, as_of: string | undefined) {
