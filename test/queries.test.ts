@@ -3,11 +3,12 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { app } from '../src/app.ts'
 import { connect } from '../src/database/connect.ts'
 import { openDocket } from './fixtures.ts'
+import { type Asked, explain, modes, type Plan } from './plans.ts'
 import { startProxy } from './proxy.ts'
 
 // What the database is asked, and how it finds the answer among 30,000 assignments of 200 people, half of them Ada's.
 
-const asked: { text: string; parameters: unknown[] }[] = []
+const asked: Asked[] = []
 const { call, createUser, url, services } = await openDocket(
   {},
   { max: 1, debug: (_, text, parameters) => asked.push({ text, parameters }) },
@@ -36,26 +37,6 @@ await owner.unsafe(`
     select id, created_at, 'created', creator, id, name, description, status, assignee, creator, 1, '{}', created_at from assignments;
   create index assignment_search_index on assignment_search using gin (people, text gin_trgm_ops);`)
 await owner`vacuum analyze`
-
-type Plan = { 'Node Type': string; Plans?: Plan[] } & Record<string, string | number | undefined>
-const flatten = (plan: Plan): Plan[] => [plan, ...(plan.Plans ?? []).flatMap(flatten)]
-
-const literal = (value: unknown) => {
-  if (value === null || value === undefined) return 'null'
-  return `'${value instanceof Uint8Array ? `\\x${Buffer.from(value).toString('hex')}` : String(value).replaceAll("'", "''")}'`
-}
-
-/** How the database runs a statement that the app sent, planned for its values or, as prepared ones are after a while, for any. */
-async function explain({ text, parameters }: (typeof asked)[number], mode: 'force_custom_plan' | 'force_generic_plan') {
-  return owner.begin(async (transaction) => {
-    await transaction.unsafe(`set local plan_cache_mode = ${mode}`)
-    await transaction.unsafe(`prepare explained as ${text}`)
-    const values = parameters.length > 0 ? `(${parameters.map(literal).join(', ')})` : ''
-    const [row] = await transaction.unsafe(`explain (analyze, format json) execute explained${values}`)
-    await transaction.unsafe('deallocate explained')
-    return flatten(row?.['QUERY PLAN'][0].Plan)
-  })
-}
 
 const first = (await call('GET', '/assignments/?limit=100', { token: ada.token })).body
 const someOfAdas = first.results[50].id
@@ -107,12 +88,12 @@ const queries: [who: typeof ada, path: string, most: number][] = [
   [bob, '/assignments/?as_of=2026-01-05&ordering=name', 250],
 ]
 
-describe.each(['force_custom_plan', 'force_generic_plan'] as const)('by an index, with %s', (mode) => {
+describe.each(modes)('by an index, with %s', (mode) => {
   test.each(queries.map(([who, path, most]) => [path, who, most] as const))('%s', async (path, who, most) => {
     asked.length = 0
     expect(await call('GET', path, { token: who.token })).toMatchObject({ status: 200 })
     const scans: Plan[] = []
-    for (const one of [...asked]) scans.push(...scansIn(await explain(one, mode)))
+    for (const one of [...asked]) scans.push(...scansIn(await explain(owner, one, mode)))
     expect(scans.map((node) => `${node['Node Type']} on ${node['Relation Name']}`)).not.toContain(
       expect.stringContaining('Seq Scan'),
     )
@@ -132,7 +113,7 @@ test('a report reads what it needs from an index, and no event', async () => {
   const range = 'from=2026-01-10&to=2026-01-20'
   for (const kind of ['throughput', 'flow'])
     await call('GET', `/assignments/reports/${kind}/?${range}`, { token: bob.token })
-  const scans = (await Promise.all(asked.map((one) => explain(one, 'force_generic_plan')))).flat()
+  const scans = (await Promise.all(asked.map((one) => explain(owner, one, 'force_generic_plan')))).flat()
   const ways = scansIn(scans).map((node) => node['Node Type'])
   expect(new Set(ways)).toEqual(new Set(['Index Only Scan']))
 })

@@ -111,16 +111,21 @@ async function makeColumns(client: postgres.Sql) {
 }
 
 async function setPolicies(client: postgres.Sql, days: number | undefined) {
-  // All that was not yet aggregated, before a policy moves the mark below which the log itself is not read. What retention
-  // has dropped is never asked for again: it would vanish from the aggregate too.
-  const since = days ? `${days} days` : null
+  // Nothing is dropped while it is decided what is aggregated.
+  await client`select remove_retention_policy('assignment_events', if_exists => true)`
+  // What was dropped, under these days or others, is never asked for again: it would vanish from the aggregate too.
+  const [kept] = await client`
+    select begins::text, least(now() - begins, make_interval(days => ${days ?? null}))::text as reach
+    from (select least(min(range_start), now() - interval '1 day') as oldest from timescaledb_information.chunks
+      where hypertable_name = 'assignment_events') as chunks,
+      lateral (select case when exists (select from assignment_activity where at < oldest) then oldest end as begins) as log`
+  // All that was not yet aggregated, before a policy moves the mark below which the log itself is not read.
   await client`
-    call refresh_continuous_aggregate('assignment_activity', now() - ${since}::interval, now() - interval '1 hour')`
+    call refresh_continuous_aggregate('assignment_activity', ${kept?.begins}::timestamptz, now() - interval '1 hour')`
   await client`select remove_continuous_aggregate_policy('assignment_activity', if_exists => true)`
   await client`
-    select add_continuous_aggregate_policy('assignment_activity', start_offset => ${since}::interval,
+    select add_continuous_aggregate_policy('assignment_activity', start_offset => ${kept?.reach}::interval,
       end_offset => interval '1 hour', schedule_interval => interval '30 minutes')`
   await client`select add_compression_policy('assignment_events', ${OLD}::interval, if_not_exists => true)`
-  await client`select remove_retention_policy('assignment_events', if_exists => true)`
-  if (since) await client`select add_retention_policy('assignment_events', ${since}::interval)`
+  if (days) await client`select add_retention_policy('assignment_events', make_interval(days => ${days}))`
 }
