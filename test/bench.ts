@@ -1,10 +1,12 @@
 // What a request costs: `npm run bench`, on Linux, against DATABASE_URL (a server on this machine where it may make a
 // database). ROWS and USERS size the data, EVENTS lengthens the log by as many over three years, SECONDS is each line's
-// time, ONLY picks lines by a pattern.
+// time, ONLY picks lines by a pattern. DATABASE_URL=wasm is TimescaleDB's Community edition in WebAssembly, in this process,
+// whose CPU is then counted as the database's: slower than a server's, but of the same plans.
 import { existsSync, readFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import postgres from 'postgres'
 import { migrate } from '../src/database/migrate.ts'
+import { openCommunity } from './community.ts'
 import { startServer } from './process.ts'
 
 const {
@@ -18,17 +20,40 @@ const {
 } = process.env
 if (!DATABASE_URL || !existsSync('/proc/self/stat')) throw new Error('Set DATABASE_URL, and run it on Linux.')
 
-const url = new URL(DATABASE_URL)
+const community = DATABASE_URL === 'wasm' ? await openCommunity() : undefined
+const url = new URL(community?.url ?? DATABASE_URL)
 const name = `docket_bench_${ROWS}_${EVENTS}`
 const admin = postgres(url.href, { max: 1, onnotice: () => {} })
 const [exists] = await admin`select from pg_database where datname = ${name}`
-url.pathname = `/${name}`
-if (!exists) {
-  await admin.unsafe(`create database ${name}`)
-  await migrate(url.href)
+if (!community) {
+  url.pathname = `/${name}`
+  if (!exists) {
+    await admin.unsafe(`create database ${name}`)
+    await migrate(url.href)
+  }
 }
 const database = postgres(url.href, { max: 1, onnotice: () => {} })
 if (!exists) await seed(Number(ROWS), Number(USERS))
+if (community) await age()
+
+/** Does what the policies would: aggregates the log, and moves what is old into columns. */
+async function age() {
+  console.log(`${await logSize()} of log before columns`)
+  await migrate(url.href)
+  await database`select compress_chunk(chunk) from show_chunks('assignment_events', older_than => interval '90 days') as chunk`
+  await database.unsafe('vacuum analyze')
+  const [activity] = await database`select pg_size_pretty(hypertable_size(format('%I.%I',
+    materialization_hypertable_schema, materialization_hypertable_name)::regclass)) as size
+    from timescaledb_information.continuous_aggregates`
+  console.log(`${activity?.size} of aggregate`)
+}
+
+async function logSize() {
+  const [log] = await database`
+    select pg_size_pretty(sum(pg_total_relation_size(c.oid))) as size from pg_class c
+    where relkind = 'r' and (relname = 'assignment_events' or relname ~ '^(_hyper_1_|compress_hyper_).*_chunk')`
+  return log?.size as string
+}
 
 /** A user of a number: all ids are made of numbers, so that this file can name them. */
 const idOf = (number: number) => `01900000-0000-7000-8000-${String(number).padStart(12, '0')}`
@@ -150,7 +175,9 @@ const cpuOf = (pids: number[]) =>
     return sum + (Number(fields[11]) + Number(fields[12])) * 10
   }, 0)
 
-const backends = async () =>
+const backends = async () => (community ? [process.pid] : await serverBackends())
+
+const serverBackends = async () =>
   (await database`select pid from pg_stat_activity where datname = ${name} and application_name = 'docket'`).map(
     ({ pid }) => pid as number,
   )
@@ -198,13 +225,8 @@ async function measure(label: string) {
   )
 }
 
-const { size } = (
-  await database`
-  select pg_size_pretty(sum(pg_total_relation_size(c.oid))) as size from pg_class c
-  where relname = 'assignment_events' or relname like '%\\_hyper\\_%\\_chunk'`
-)[0] as { size: string }
 console.log(
-  `${ROWS} assignments of ${USERS} users, ${size} of log; CPU and latency in ms a request, ${CONNECTIONS} connections`,
+  `${ROWS} assignments of ${USERS} users, ${await logSize()} of log; CPU and latency in ms a request, ${CONNECTIONS} connections`,
 )
 for (const label of Object.keys(LINES)) if (new RegExp(ONLY).test(label)) await measure(label)
 await database`delete from assignments where name like 'Bench assignment %'`
@@ -212,3 +234,4 @@ agent.destroy()
 await server.stop()
 await database.end()
 await admin.end()
+await community?.close()
