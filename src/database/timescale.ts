@@ -94,10 +94,13 @@ async function makeAggregate(client: postgres.Sql) {
     create materialized view assignment_activity
     with (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false)
     as ${ACTIVITY} with no data`)
-  for (const person of ['creator', 'assignee', 'old_assignee']) {
-    const others = ['creator', 'assignee', 'old_assignee'].filter((other) => other !== person)
-    await client.unsafe(`
-      create index on assignment_activity (${person}, at) include (${others}, status, old_status, kind, events)`)
+  const told = 'status, old_status, kind, events'
+  for (const index of [
+    `(creator, at) include (assignee, old_assignee, ${told})`,
+    `(assignee, at) include (creator, old_assignee, ${told})`,
+    `(old_assignee, at) include (creator, assignee, ${told}) where old_assignee <> assignee`,
+  ]) {
+    await client.unsafe(`create index on assignment_activity ${index}`)
   }
 }
 
