@@ -68,7 +68,7 @@ async function seed(rows: number, users: number) {
   await database.unsafe(`
     select setseed(0.42);
     insert into users (id, email, first_name, last_name, password, created_at, updated_at)
-      select ${person('n')}, 'user' || n || '@example.com', 'First', 'Last', '', now(), now() from generate_series(1, ${users}) n;
+      select ${person('n')}, 'user' || n || '@example.com', 'First', 'Last', '', timestamptz '2023-11-01', now() from generate_series(1, ${users}) n;
     insert into sessions (id, user_id, token_hash, password_version, created_at, expires_at)
       select id, id, sha256(('dkt_' || id)::bytea), 1, now(), now() + interval '1 year' from users;
     create temp table words as
