@@ -11,7 +11,7 @@ const START = `const pictures = ({ React }) => ({
   wrapComponents: {
     responseBody: (Original) => (props) =>
       (props.contentType ?? '').startsWith('image/svg+xml')
-        ? React.createElement('img', { src: 'data:image/svg+xml,' + encodeURIComponent(props.content), alt: '', width: '100%' })
+        ? React.createElement('img', { src: 'data:image/svg+xml,' + encodeURIComponent(props.content), alt: 'The report', width: '100%' })
         : React.createElement(Original, props),
   },
 })
