@@ -208,7 +208,7 @@ describe('the log is equipped with what the Community edition can', () => {
       { proc_name: 'policy_compression', hypertable_name: 'assignment_events', config: { compress_after: '90 days' } },
       { proc_name: 'policy_refresh_continuous_aggregate', schedule_interval: '00:30:00' },
     ])
-    expect(policies[1]?.config).toEqual({ start_offset: null, end_offset: '01:00:00' })
+    expect(policies[1]?.config).toEqual({ start_offset: null, end_offset: '01:00:00', buckets_per_batch: 0 })
   })
 
   test('once: a second time changes nothing', async () => {
@@ -224,7 +224,10 @@ describe('the log is equipped with what the Community edition can', () => {
       const { policies } = await catalogue()
       expect(policies.map(({ proc_name, config }) => [proc_name, config])).toEqual([
         ['policy_compression', { compress_after: '90 days' }],
-        ['policy_refresh_continuous_aggregate', { start_offset: `${days} days`, end_offset: '01:00:00' }],
+        [
+          'policy_refresh_continuous_aggregate',
+          { start_offset: `${days} days`, end_offset: '01:00:00', buckets_per_batch: 0 },
+        ],
         ['policy_retention', { drop_after: `${days} days` }],
       ])
     }
@@ -394,5 +397,20 @@ describe('a log that was kept without the extension', () => {
       expect(await aggregated(owner)).toBe(log.length)
     }
     expect(await answersOf(reader.db, toReports)).toEqual(onlyReports(expected))
+  })
+
+  test('is aggregated in one step, so that nobody finds it half done', async () => {
+    await equipLog(owner)
+    const late = living
+      .filter(({ at }) => at > '2026-09-15')
+      .map((last) => next(last, iso(Date.parse(last.at) + MINUTE), {}))
+    expect(late.length).toBeGreaterThan(20)
+    await reader.db.insert(assignment_events).values(late)
+    // What others find after the first of its transactions, if it takes several.
+    const [policy] = await owner`
+      select job_id, alter_job(job_id, config => config || '{"max_batches_per_execution": 1}')
+      from timescaledb_information.jobs where proc_name = 'policy_refresh_continuous_aggregate'`
+    await owner`call run_job(${policy?.job_id})`
+    expect(await aggregated(owner)).toBe(log.length + late.length)
   })
 })

@@ -126,9 +126,14 @@ async function setPolicies(client: postgres.Sql, days: number | undefined) {
   await client`
     call refresh_continuous_aggregate('assignment_activity', ${kept?.begins}::timestamptz, now() - interval '1 hour')`
   await client`select remove_continuous_aggregate_policy('assignment_activity', if_exists => true)`
-  await client`
+  const [refresh] = await client`
     select add_continuous_aggregate_policy('assignment_activity', start_offset => ${kept?.reach}::interval,
-      end_offset => interval '1 hour', schedule_interval => interval '30 minutes')`
+      end_offset => interval '1 hour', schedule_interval => interval '30 minutes') as job`
+  // In one step: by itself it takes many, the newest quarter of an hour first, and until it is through the mark stands above
+  // what is not yet aggregated. Older versions do as much, and their function has no such parameter.
+  await client`
+    select alter_job(job_id, config => config || '{"buckets_per_batch": 0}')
+    from timescaledb_information.jobs where job_id = ${refresh?.job}`
   await client`select add_compression_policy('assignment_events', ${OLD}::interval, if_not_exists => true)`
   if (days) await client`select add_retention_policy('assignment_events', make_interval(days => ${days}))`
 }
