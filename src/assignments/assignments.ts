@@ -6,9 +6,10 @@ import { assignment_events, assignment_search, assignments, caseless, searchText
 
 export type Assignment = Omit<typeof assignments.$inferSelect, 'started_at'>
 
+const fieldNames = ['name', 'description', 'status', 'assignee'] as const
+
 /** What a caller may write of an assignment; the assignee as an id or an e-mail address. */
-type Field = 'name' | 'description' | 'status' | 'assignee'
-export type Fields = { [name in Field]?: Assignment[name] | undefined }
+export type Fields = { [name in (typeof fieldNames)[number]]?: Assignment[name] | undefined }
 
 /** Why a statement did nothing. */
 export type Refusal = 'unauthenticated' | 'not_found' | 'forbidden' | 'precondition_failed' | 'unknown_assignee'
@@ -95,8 +96,6 @@ const caller = sql`(select id from caller)`
 
 /** Now, or just after the last change where the clock has stepped back: of one assignment no two changes share a time. */
 const later = sql`greatest(${now}, a.updated_at + interval '1 millisecond')`
-
-const fieldNames = ['name', 'description', 'status', 'assignee'] as const
 
 /** A table's columns in the order of Assignment's. */
 const columnsOf = (table: string): SQL =>
