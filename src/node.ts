@@ -1,17 +1,19 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
-import { createServer, STATUS_CODES } from 'node:http'
-import { type AddressInfo, isIPv6, type Socket } from 'node:net'
-import { getRequestListener, type HttpBindings } from '@hono/node-server'
+import { type AddressInfo, isIPv6 } from 'node:net'
 import pino from 'pino'
 import manifest from '../package.json' with { type: 'json' }
-import { nodeKdf } from './accounts/kdf.ts'
+import { nodeKdf } from './accounts/node-kdf.ts'
 import { app } from './app.ts'
 import { connect } from './database/connect.ts'
 import { removeExpired } from './database/expiry.ts'
 import { isMigrated } from './database/migrated.ts'
+import { createDeferred } from './deferred.ts'
 import { fillDemo, invitation } from './demo.ts'
 import { createMailer } from './mail/mailer.ts'
-import { describe, Problem, problemBody } from './problem.ts'
+import { describe } from './problem.ts'
+import { createHttpServer } from './server.ts'
 import type { Services } from './services.ts'
 import { readSettings, type Settings } from './settings.ts'
 
@@ -25,16 +27,10 @@ const HOUR_MS = 3_600_000
 
 const print = (text: string) => process.stdout.write(`${text}\n`)
 
-/** The statuses of what Node's parser refuses; 400 for all else. */
-const refusals: Record<string, 408 | 417 | 431> = {
-  HPE_HEADER_OVERFLOW: 431,
-  ERR_HTTP_REQUEST_TIMEOUT: 408,
-  EXPECTATION: 417,
-}
-
 const command = process.argv[2]
 try {
   if (command === 'migrate') await migrateNow()
+  else if (command === 'worker') await develop(readSettings(process.env))
   else await serve(readSettings(process.env), command === 'demo')
 } catch (error) {
   // A sentence for what a person can mend; a stack for what only we can.
@@ -51,17 +47,31 @@ async function migrateNow() {
   print(`${nameOf(DATABASE_URL)} is migrated.\n${meaning}`)
 }
 
+/** Runs the Worker in workerd, over DATABASE_URL or the embedded PostgreSQL, until either ends. */
+async function develop(settings: Settings) {
+  const embedded = settings.DATABASE_URL ? undefined : await startEmbedded(settings)
+  const url = settings.DATABASE_URL ?? (embedded?.url as string)
+  const wrangler = spawn('wrangler', ['dev', ...process.argv.slice(3)], {
+    stdio: 'inherit',
+    env: { ...process.env, CLOUDFLARE_HYPERDRIVE_LOCAL_CONNECTION_STRING_HYPERDRIVE: url },
+  })
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => wrangler.kill(signal))
+  const [code] = await once(wrangler, 'exit')
+    .catch(() => {
+      throw new StartError('wrangler is not there. Start it as: npm run dev:worker')
+    })
+    .finally(() => embedded?.stop())
+  process.exit(code ?? 0)
+}
+
 async function serve(settings: Settings, isDemo: boolean) {
-  const log = pino({ level: settings.LOG_LEVEL, base: null, timestamp: pino.stdTimeFunctions.isoTime })
+  const log = pino({
+    ...{ level: settings.LOG_LEVEL, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    formatters: { level: (level) => ({ level }) },
+  })
   // Asked for while still starting, the end comes right after. A second signal ends the process there and then.
   const asked = new Promise((resolve) => process.once('SIGINT', resolve).once('SIGTERM', resolve))
-  const deferred = new Set<Promise<void>>()
-  const defer: Services['defer'] = (work) => {
-    const running = work()
-      .catch((error) => log.error({ error: describe(error) }, 'work after an answer failed'))
-      .finally(() => deferred.delete(running))
-    deferred.add(running)
-  }
+  const { defer, settled } = createDeferred(log)
 
   const embedded = settings.DATABASE_URL ? undefined : await startEmbedded(settings)
   const url = settings.DATABASE_URL ?? (embedded?.url as string)
@@ -79,24 +89,7 @@ async function serve(settings: Settings, isDemo: boolean) {
     asset: async (file) => new Response(await readFile(new URL(import.meta.resolve(`swagger-ui-dist/${file}`)))),
   } satisfies Omit<Services, 'address'>
 
-  const listener = getRequestListener(
-    (request, env) =>
-      app.fetch(request, { ...services, address: (env as HttpBindings).incoming.socket.remoteAddress ?? '' }),
-    { errorHandler: () => rejected(400), overrideGlobalObjects: false, hostname: settings.HOST },
-  )
-  const server = createServer(
-    // A load balancer's idle time is usually 60 s: this end must not be the first to hang up.
-    { keepAliveTimeout: 65_000, headersTimeout: 10_000, requestTimeout: 30_000, requireHostHeader: false },
-    // Required by RFC 9112, and checked here since Node's own answer would be no problem document.
-    (request, response) =>
-      request.headers.host === undefined && request.httpVersion === '1.1'
-        ? refuse({}, request.socket)
-        : listener(request, response),
-  )
-  server.on('clientError', refuse)
-  server.on('connect', (_request, socket: Socket) => refuse({}, socket))
-  server.on('checkExpectation', (_request, response) => refuse({ code: 'EXPECTATION' }, response.socket as Socket))
-
+  const server = createHttpServer((request, address) => app.fetch(request, { ...services, address }), settings.HOST)
   try {
     await requireMigrated(db, url)
     if (isDemo) await fill(url, services)
@@ -121,7 +114,7 @@ async function serve(settings: Settings, isDemo: boolean) {
   const grace = setTimeout(() => server.closeAllConnections(), GRACE_MS)
   await new Promise((resolve) => server.close(resolve))
   clearTimeout(grace)
-  await Promise.allSettled(deferred)
+  await settled()
   await end()
   process.exit(0)
 }
@@ -191,36 +184,4 @@ Docket ${manifest.version}
 ${isDemo ? invitation(origin, new Date()) : ''}
 Ctrl-C stops it.
 `
-}
-
-/** What never reaches the app, because it is not HTTP that can be understood. */
-function rejected(status: 400 | 408 | 417 | 431) {
-  const id = crypto.randomUUID()
-  const problem = new Problem('malformed_request', {
-    status,
-    detail: `The request is refused: ${STATUS_CODES[status]}.`,
-  })
-  const headers = {
-    ...{
-      'Content-Type': 'application/problem+json',
-      'X-Request-Id': id,
-      'Cache-Control': 'no-store',
-      Connection: 'close',
-    },
-    ...{ 'X-Content-Type-Options': 'nosniff', 'Referrer-Policy': 'no-referrer' },
-    'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
-    'Strict-Transport-Security': 'max-age=31536000; includeSubDomains',
-  }
-  return new Response(problemBody(problem, id), { status, headers })
-}
-
-async function refuse({ code }: { code?: string }, socket: Socket) {
-  if (!socket.writable || code === 'ECONNRESET') return socket.destroy()
-  const status = refusals[code ?? ''] ?? 400
-  const answer = rejected(status)
-  const headers = [...answer.headers].map(([name, value]) => `${name}: ${value}\r\n`).join('')
-  const body = await answer.text()
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${headers}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  )
 }

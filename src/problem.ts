@@ -68,8 +68,7 @@ export const answerProblem: ErrorHandler<Env> = (error, c) => {
   })
 }
 
-/** A problem as JSON, for those who answer below the app, such as an HTTP parser. */
-export const problemBody = ({ code, status, message, details }: Problem, request_id: string): string =>
+const problemBody = ({ code, status, message, details }: Problem, request_id: string): string =>
   JSON.stringify({
     type: `urn:docket:problem:${code}`,
     title: problems[code][1],
@@ -79,6 +78,18 @@ export const problemBody = ({ code, status, message, details }: Problem, request
     request_id,
     ...(details.errors && { errors: details.errors }),
   })
+
+/** A problem as a whole answer, with the headers that the app would give it, for those who answer outside of it. */
+export function bareAnswer(problem: Problem): Response {
+  const id = crypto.randomUUID()
+  const headers = {
+    ...{ 'Content-Type': 'application/problem+json', 'X-Request-Id': id, 'Cache-Control': 'no-store' },
+    ...{ 'X-Content-Type-Options': 'nosniff', 'Referrer-Policy': 'no-referrer' },
+    'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
+    'Strict-Transport-Security': 'max-age=31536000; includeSubDomains',
+  }
+  return new Response(problemBody(problem, id), { status: problem.status, headers })
+}
 
 /** What Hono itself raises. */
 const foreign: Record<number, ProblemCode> = {

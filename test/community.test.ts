@@ -11,6 +11,7 @@ import { equipLog } from '../src/database/timescale.ts'
 import { openCommunity, startWebAssembly } from './community.ts'
 import { type Json, openDocket } from './fixtures.ts'
 import { type Asked, explain, modes, type Plan } from './plans.ts'
+import { openServices } from './runtimes.ts'
 
 // TimescaleDB's Community edition, in WebAssembly, beside the database of all other tests: both are asked the same.
 
@@ -18,7 +19,7 @@ const MINUTE = 60_000
 const DAY = 24 * 60 * MINUTE
 const iso = (time: number) => new Date(time).toISOString()
 
-const { createUser, clock, db: ordinary, services } = await openDocket()
+const { createUser, clock, now, db: ordinary } = await openDocket()
 clock.now = Date.parse('2026-11-20T10:07:00.000Z')
 const people = [await createUser(), await createUser(), await createUser()] as const
 const [ada, bob] = people
@@ -101,8 +102,11 @@ async function insertLog(db: Database) {
 
 const asked: Asked[] = []
 const { url, close } = await openCommunity()
-const connected = connect(url, { max: 1, debug: (_, text, parameters) => asked.push({ text, parameters }) })
-const community = connected.db
+const connected = openServices({
+  ...{ url, now, environment: {} },
+  options: { max: 1, debug: (_, text, parameters) => asked.push({ text, parameters }) },
+})
+const community = connected.services.db
 const client = postgres(url, { max: 1, onnotice: () => {} })
 afterAll(async () => {
   await Promise.all([connected.close(), client.end()])
@@ -115,7 +119,7 @@ await community.insert(sessions).values(await ordinary.select().from(sessions))
 /** What the app answers over a database. */
 async function ask(db: Database, path: string, { token } = ada, init: RequestInit = {}) {
   const headers = { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' }
-  const response = await app.request(path, { headers, ...init }, { ...services, db, address: '192.0.2.1' })
+  const response = await app.request(path, { headers, ...init }, { ...connected.services, db, address: '192.0.2.1' })
   // A mean depends, in its last digits, on the order in which it was summed.
   const round = (_: string, value: unknown) => (typeof value === 'number' ? Number(value.toPrecision(12)) : value)
   const { request_id, ...body }: Json = JSON.parse((await response.text()) || '{}', round)

@@ -2,14 +2,14 @@ import { expect, test } from 'vitest'
 import { hashCode, newCode } from '../src/accounts/codes.ts'
 import { createReset } from '../src/accounts/resets.ts'
 import { createSignup } from '../src/accounts/signups.ts'
-import { removeExpired } from '../src/database/expiry.ts'
 import { common_passwords, password_resets, rate_limits, sessions, signups, users } from '../src/database/schema.ts'
 import { count } from '../src/limits.ts'
+import { readSettings } from '../src/settings.ts'
 import { openDocket, PASSWORD, PASSWORD_HASH } from './fixtures.ts'
 
-const { call, createUser, db, clock, pass, services } = await openDocket()
+const { call, clean, createUser, db, now, pass } = await openDocket()
 
-const now = () => new Date(clock.now)
+const services = { db, now, settings: readSettings({}) }
 const rows = async () => ({
   signups: await db.$count(signups),
   password_resets: await db.$count(password_resets),
@@ -38,14 +38,14 @@ test('the removal takes what nobody can use any more, and nothing else', async (
   await count(services, [{ name: 'test', max: 1, seconds: 60 }, 'new'])
   expect(await rows()).toEqual({ signups: 2, password_resets: 2, rate_limits: 2, sessions: 4 })
 
-  await Promise.all([removeExpired(db, now()), removeExpired(db, now())])
+  await Promise.all([clean(), clean()])
   expect(await rows()).toEqual({ signups: 1, password_resets: 1, rate_limits: 1, sessions: 3 })
   expect((await db.select().from(signups))[0]?.email).toBe('new@example.com')
   expect((await db.select().from(password_resets))[0]?.user_id).toBe(bob.id)
   expect(await call('GET', '/accounts/', { token: eve.token })).toMatchObject({ status: 200 })
 
   pass(2)
-  await removeExpired(db, now())
+  await clean()
   expect(await rows()).toMatchObject({ sessions: 0 })
   expect(await db.$count(users)).toBe(3)
   expect(await db.$count(common_passwords)).toBeGreaterThan(10_000)

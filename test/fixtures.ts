@@ -1,21 +1,24 @@
 import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { Writable } from 'node:stream'
 import { text } from 'node:stream/consumers'
-import pino from 'pino'
 import postgres from 'postgres'
 import { afterAll, expect, inject } from 'vitest'
 import type { z } from 'zod'
-import { nodeKdf } from '../src/accounts/kdf.ts'
 import { createSession } from '../src/accounts/sessions.ts'
 import { app } from '../src/app.ts'
 import { newId } from '../src/crypto.ts'
 import { connect } from '../src/database/connect.ts'
 import { users } from '../src/database/schema.ts'
-import { createMailer } from '../src/mail/mailer.ts'
-import { describe } from '../src/problem.ts'
-import type { Services } from '../src/services.ts'
-import { readSettings } from '../src/settings.ts'
+import { startNode, startWorker } from './runtimes.ts'
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** Where the tests of a project call the API. */
+    runtime: 'node' | 'workers'
+  }
+}
+
+const start = inject('runtime') === 'workers' ? startWorker : startNode
 
 // biome-ignore lint/suspicious/noExplicitAny: an answer is whatever its test says that it is.
 export type Json = Record<string, any>
@@ -67,47 +70,32 @@ export async function startResend() {
   return { url, sent, failures, close: () => new Promise((resolve) => server.close(resolve)) }
 }
 
-/** The app over a database of its own, with a clock and a mailbox that the test steers. Ends with the test file. */
+/**
+ * The API over a database of its own, or the one that is given, with a clock and a mailbox that the test steers, in the
+ * runtime that the test's project is for. Ends with the test file.
+ */
 export async function openDocket(
   environment: Record<string, string> = {},
-  options: Parameters<typeof connect>[1] = {},
+  { database, ...options }: Parameters<typeof connect>[1] & { database?: string } = {},
 ) {
-  const url = await cloneDatabase()
-  const { db, close } = connect(url, options)
+  const url = database ?? (await cloneDatabase())
   const resend = await startResend()
-  const settings = readSettings({
+  const clock = { now: Date.parse('2026-11-22T10:00:00.000Z') }
+  const now = () => new Date(clock.now)
+  const full = {
     RESEND_API_KEY: 're_test',
     RESEND_BASE_URL: resend.url,
     MAIL_FROM: 'Docket <no-reply@example.com>',
     ...environment,
-  })
-  const lines: string[] = []
-  const stream = new Writable({
-    write: (chunk, _encoding, done) => {
-      lines.push(String(chunk))
-      done()
-    },
-  })
-  const log = pino({ level: settings.LOG_LEVEL }, stream)
-  const deferred = new Set<Promise<unknown>>()
-  const clock = { now: Date.parse('2026-11-22T10:00:00.000Z') }
-  const services: Omit<Services, 'address'> = {
-    ...{ db, settings, log },
-    now: () => new Date(clock.now),
-    kdf: nodeKdf(settings.PASSWORD_HASHER ?? 'pbkdf2_sha256'),
-    send: createMailer(settings, (text) => lines.push(text)),
-    asset: async () => new Response(''),
-    defer: (work) => {
-      const running = work()
-        .catch((error) => log.error({ error: describe(error) }, 'work after an answer failed'))
-        .finally(() => deferred.delete(running))
-      deferred.add(running)
-    },
   }
+  const runtime = await start({ url, environment: full, now, options })
+  const { ask, settled, clean, lines } = runtime
+  // The test's own way to the database.
+  const { db, close } = connect(url, { max: 4 })
 
   /** Calls the app, and holds every answer to what its route declares. */
   async function call(method: string, path: string, { token, body, headers = {}, from = nextAddress() }: Call = {}) {
-    const response = await app.request(
+    const response = await ask(
       path,
       {
         method,
@@ -121,7 +109,7 @@ export async function openDocket(
         }),
         ...(body instanceof ReadableStream && { body, duplex: 'half' }),
       } as RequestInit,
-      { ...services, address: from },
+      from,
     )
     const answer = await response.text()
     const type = response.headers.get('Content-Type') ?? ''
@@ -130,20 +118,14 @@ export async function openDocket(
     return { status: response.status, headers: response.headers, body: parsed, text: answer }
   }
 
-  /** Waits until everything that was put off until after the answers is done. */
-  const settled = async () => {
-    while (deferred.size > 0) await Promise.allSettled(deferred)
-  }
-
   let people = 0
   /** An account with a live session, put there directly: hashing is for the tests that are about it. */
   async function createUser(given: Partial<typeof users.$inferInsert> = {}) {
-    const now = new Date(clock.now)
-    const at = now.toISOString()
+    const at = now().toISOString()
     const [user] = await db
       .insert(users)
       .values({
-        ...{ id: newId(now), email: `person${people++}@example.com`, first_name: 'Per', last_name: 'Son' },
+        ...{ id: newId(now()), email: `person${people++}@example.com`, first_name: 'Per', last_name: 'Son' },
         ...{ password: PASSWORD_HASH, created_at: at, updated_at: at },
         ...given,
       })
@@ -152,7 +134,7 @@ export async function openDocket(
     const { token } = await createSession(
       db,
       { user_id: user.id, password_version: 1, user_agent: null, days: 30 },
-      now,
+      now(),
     )
     return { ...user, token }
   }
@@ -163,12 +145,13 @@ export async function openDocket(
 
   afterAll(async () => {
     await settled()
+    await runtime.close()
     await close()
     await resend.close()
   })
 
   return {
-    ...{ call, settled, createUser, logIn, clock, db, url, services, resend, lines },
+    ...{ call, settled, clean, createUser, logIn, clock, now, db, url, resend, lines },
     /** The code in the newest mail. */
     newestCode: async () => {
       await settled()
@@ -180,9 +163,21 @@ export async function openDocket(
   }
 }
 
-/** What PASSWORD_HASH is the hash of: `hashlib.pbkdf2_hmac('sha256', …, 1000000)`, so of the preferred kind. */
+/** The hash that new passwords get in the runtime, and what one looks like. */
+export const PREFERRED =
+  inject('runtime') === 'workers'
+    ? { kind: 'scrypt', pattern: /^scrypt\$16384\$\w{22}\$8\$5\$.{88}$/ }
+    : { kind: 'pbkdf2_sha256', pattern: /^pbkdf2_sha256\$1000000\$\w{22}\$.{44}$/ }
+
+/** What PASSWORD_HASH is the hash of, by Python's hashlib. */
 export const PASSWORD = 'purple horse battery'
-export const PASSWORD_HASH = 'pbkdf2_sha256$1000000$Zm9yVGVzdHNPbmx5MTIzNA$Pf8GFNwurYtnDkCTbztSA+kIgiDi2xBc6QQ6O8FnwUU='
+export const PASSWORD_HASH =
+  PREFERRED.kind === 'scrypt'
+    ? 'scrypt$16384$Zm9yVGVzdHNPbmx5MTIzNA$8$5$RVALUMlT37bX/ebw6kCkUYS3LadqnqTI9sWtqabH/CB4OT/lc35ng623C/1cb+cb/fdB4gsNsfgAzraEYbIZqQ=='
+    : 'pbkdf2_sha256$1000000$Zm9yVGVzdHNPbmx5MTIzNA$Pf8GFNwurYtnDkCTbztSA+kIgiDi2xBc6QQ6O8FnwUU='
+
+/** Fewer repetitions where each takes longer: a request to workerd opens a connection to the database of its own. */
+export const few = (many: number) => (inject('runtime') === 'workers' ? Math.ceil(many / 5) : many)
 
 export const createSignupBody = (email: string) => ({
   first_name: 'Ada',

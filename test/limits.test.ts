@@ -199,15 +199,8 @@ test('nothing is limited where the settings say so', async () => {
 
 test('two instances share what they count', async () => {
   const from = '192.0.2.8'
-  const { connect } = await import('../src/database/connect.ts')
-  const other = connect(docket.url)
+  const other = await openDocket({}, { database: docket.url })
   for (let wrong = 0; wrong < 30; wrong++) await activate('x', from)
-  const { app } = await import('../src/app.ts')
-  const answer = await app.request(
-    '/accounts/activate-account/',
-    { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{"code":"x"}' },
-    { ...docket.services, db: other.db, address: from },
-  )
+  const answer = await other.call('POST', '/accounts/activate-account/', { body: { code: 'x' }, from })
   expect(answer.status).toBe(429)
-  await other.close()
 })

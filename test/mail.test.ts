@@ -50,12 +50,15 @@ describe('a provider that fails', () => {
     'with %j changes no answer, and is logged without the code or the address',
     async (statuses) => {
       const { email } = await createUser()
-      const before = lines.length
+      const before = lines().length
       resend.failures.push(...statuses)
       expect(await call('POST', '/accounts/password-reset/', { body: { email } })).toMatchObject({ status: 202 })
       await settled()
       expect(resend.failures).toEqual([])
-      const logged = lines.slice(before).find((line) => line.includes('work after an answer failed')) ?? ''
+      const logged =
+        lines()
+          .slice(before)
+          .find((line) => line.includes('work after an answer failed')) ?? ''
       expect(logged).toContain(`application_error (${statuses.at(-1)})`)
       expect(logged).not.toMatch(/([0-9A-Z]{4}-){3}/)
       expect(logged).not.toContain(email)

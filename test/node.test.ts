@@ -86,7 +86,7 @@ describe('with a DATABASE_URL', () => {
     })
     const [line] = await server.printed(/^\{.*"mine".*\}$/m)
     expect(JSON.parse(line)).toMatchObject({
-      ...{ level: 30, request_id: 'mine', method: 'DELETE', route: '/accounts/sessions/:id', status: 401 },
+      ...{ level: 'info', request_id: 'mine', method: 'DELETE', route: '/accounts/sessions/:id', status: 401 },
       ...{ ms: expect.any(Number), time: expect.stringMatching(/Z$/) },
     })
     expect(server.output()).toContain('RATE_LIMITS is off')

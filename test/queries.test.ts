@@ -1,15 +1,15 @@
 import postgres from 'postgres'
 import { afterAll, describe, expect, test } from 'vitest'
 import { app } from '../src/app.ts'
-import { connect } from '../src/database/connect.ts'
 import { openDocket } from './fixtures.ts'
 import { type Asked, explain, modes, type Plan } from './plans.ts'
 import { startProxy } from './proxy.ts'
+import { openServices } from './runtimes.ts'
 
 // What the database is asked, and how it finds the answer among 30,000 assignments of 200 people, half of them Ada's.
 
 const asked: Asked[] = []
-const { call, createUser, url, services } = await openDocket(
+const { call, createUser, url, now } = await openDocket(
   {},
   { max: 1, debug: (_, text, parameters) => asked.push({ text, parameters }) },
 )
@@ -102,7 +102,7 @@ describe.each(modes)('by an index, with %s', (mode) => {
 })
 
 const proxy = await startProxy(url)
-const counted = connect(proxy.url, { max: 1 })
+const counted = openServices({ ...{ url: proxy.url, now, environment: {} }, options: { max: 1 } })
 afterAll(async () => {
   await counted.close()
   proxy.close()
@@ -126,7 +126,7 @@ describe('in as few round trips as can be, counted on the wire', () => {
       headers: { Authorization: `Bearer ${token}`, ...type, ...headers },
       body: JSON.stringify(body),
     }
-    return app.request(path, init as RequestInit, { ...services, db: counted.db, address: '192.0.2.1' })
+    return app.request(path, init as RequestInit, { ...counted.services, address: '192.0.2.1' })
   }
   const create = async () => {
     const made = await ask('POST', '/assignments/', ada.token, { name: 'x', assignee: bob.id })

@@ -19,6 +19,8 @@ export function connect(url: string, options: postgres.Options<Record<string, ne
     // The default grows to 20 s, and a database that is back would be left alone for that long.
     backoff: () => 0.2,
     onnotice: () => {},
+    // A round trip for each connection, to learn of arrays what Drizzle knows from the schema.
+    fetch_types: false,
     connection: { application_name: 'docket' },
     ...options,
   })
@@ -65,15 +67,22 @@ class TooSlow extends Error {
   readonly code = 'STATEMENT_TIMEOUT'
 }
 
+class Unreachable extends Error {
+  readonly code = 'CONNECTION_FAILED'
+}
+
 function inTime<T>(query: PromiseLike<T> & { cancel(): void }): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
       query.cancel()
       reject(new TooSlow())
     }, STATEMENT_SECONDS * 1000)
-    query.then(resolve, reject).then(() => clearTimeout(timer))
+    query.then(resolve, (error) => reject(isBare(error) ? new Unreachable() : error)).then(() => clearTimeout(timer))
   })
 }
+
+/** Whether an error is what a socket of Workers says: those of PostgreSQL, of the driver and of Node have a code. */
+const isBare = (error: unknown) => error instanceof Error && error.name === 'Error' && !('code' in error)
 
 /** The driver's own error: Drizzle wraps it in one whose message quotes every bound parameter. */
 export function rootCause(error: unknown): unknown {

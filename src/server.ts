@@ -1,0 +1,53 @@
+import { createServer, type Server, STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import { getRequestListener, type HttpBindings } from '@hono/node-server'
+import { bareAnswer, Problem } from './problem.ts'
+
+/** The statuses of what Node's parser refuses; 400 for all else. */
+const refusals: Record<string, 408 | 417 | 431> = {
+  HPE_HEADER_OVERFLOW: 431,
+  ERR_HTTP_REQUEST_TIMEOUT: 408,
+  EXPECTATION: 417,
+}
+
+/** An HTTP server over a handler, which is told the peer's address. What is no HTTP never reaches the handler. */
+export function createHttpServer(
+  handle: (request: Request, address: string) => Response | Promise<Response>,
+  hostname: string,
+): Server {
+  const listener = getRequestListener(
+    (request, env) => handle(request, (env as HttpBindings).incoming.socket.remoteAddress ?? ''),
+    { errorHandler: () => rejected(400), overrideGlobalObjects: false, hostname },
+  )
+  const server = createServer(
+    // A load balancer's idle time is usually 60 s: this end must not be the first to hang up.
+    { keepAliveTimeout: 65_000, headersTimeout: 10_000, requestTimeout: 30_000, requireHostHeader: false },
+    // Required by RFC 9112, and checked here since Node's own answer would be no problem document.
+    (request, response) =>
+      request.headers.host === undefined && request.httpVersion === '1.1'
+        ? refuse({}, request.socket)
+        : listener(request, response),
+  )
+  server.on('clientError', refuse)
+  server.on('connect', (_request, socket: Socket) => refuse({}, socket))
+  server.on('checkExpectation', (_request, response) => refuse({ code: 'EXPECTATION' }, response.socket as Socket))
+  return server
+}
+
+function rejected(status: 400 | 408 | 417 | 431) {
+  const detail = `The request is refused: ${STATUS_CODES[status]}.`
+  const answer = bareAnswer(new Problem('malformed_request', { status, detail }))
+  answer.headers.set('Connection', 'close')
+  return answer
+}
+
+async function refuse({ code }: { code?: string }, socket: Socket) {
+  if (!socket.writable || code === 'ECONNRESET') return socket.destroy()
+  const status = refusals[code ?? ''] ?? 400
+  const answer = rejected(status)
+  const headers = [...answer.headers].map(([name, value]) => `${name}: ${value}\r\n`).join('')
+  const body = await answer.text()
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${headers}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  )
+}

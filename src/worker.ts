@@ -1,0 +1,77 @@
+import type { ExecutionContext } from 'hono'
+import { workerKdf } from './accounts/worker-kdf.ts'
+import { app } from './app.ts'
+import { connect } from './database/connect.ts'
+import { removeExpired } from './database/expiry.ts'
+import { createDeferred } from './deferred.ts'
+import { createMailer } from './mail/mailer.ts'
+import { bareAnswer, Problem } from './problem.ts'
+import type { Log, Services } from './services.ts'
+import { readSettings, SettingsError } from './settings.ts'
+
+/** What `wrangler.toml` binds, beside the settings. */
+type Bindings = { HYPERDRIVE?: { connectionString: string }; ASSETS: { fetch(url: string): Promise<Response> } }
+
+/** The Worker. Its clock is the caller's, so that tests can steer it. */
+export const createWorker = (now: Services['now']) => ({
+  async fetch(request: Request, env: Bindings, context: ExecutionContext): Promise<Response> {
+    try {
+      const { services, finish } = open(env, now)
+      const address = request.headers.get('CF-Connecting-IP') ?? ''
+      const answer = await app.fetch(request, { ...services, address })
+      context.waitUntil(finish())
+      return answer
+    } catch (error) {
+      if (!(error instanceof SettingsError)) throw error
+      console.error(`Docket cannot answer.\n${error.message}`)
+      return bareAnswer(new Problem('internal_error'))
+    }
+  },
+
+  /** Each hour, as the cron trigger says. */
+  async scheduled({ scheduledTime }: { scheduledTime: number }, env: Bindings): Promise<void> {
+    const { services, finish } = open(env, now)
+    services.defer(() => removeExpired(services.db, new Date(scheduledTime)))
+    await finish()
+  },
+})
+
+export default createWorker(() => new Date())
+
+/** What stays the same from request to request, made by the first; bindings do not change while an isolate lives. */
+let shared: ReturnType<typeof prepare> | undefined
+
+function prepare(env: Bindings) {
+  const settings = readSettings(env)
+  if (!env.HYPERDRIVE) throw new SettingsError('HYPERDRIVE is not bound: wrangler.toml should have its id.')
+  const kdf = workerKdf(settings.PASSWORD_HASHER ?? 'scrypt')
+  return {
+    url: env.HYPERDRIVE.connectionString,
+    services: { settings, kdf, log: createLog(settings.LOG_LEVEL), send: createMailer(settings, console.log) },
+  }
+}
+
+/** Behind a pool of transactions, as Hyperdrive is, queries that are sent ahead of an answer hang. */
+const oneByOne = { max: 1, max_pipeline: 1 }
+
+/** The services of one request: a connection cannot outlive the one that opened it. `finish` waits for deferred work. */
+function open(env: Bindings, now: Services['now']) {
+  shared ??= prepare(env)
+  const { defer, settled } = createDeferred(shared.services.log)
+  const { db, close } = connect(shared.url, oneByOne)
+  const services = {
+    ...{ ...shared.services, db, defer, now },
+    asset: (file) => env.ASSETS.fetch(`https://assets/${file}`),
+  } satisfies Omit<Services, 'address'>
+  return { services, finish: () => settled().then(close) }
+}
+
+const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
+
+/** A log of JSON lines, as on Node. */
+function createLog(least: string): Log {
+  const write = (level: keyof Log) => (fields: object, msg?: string) => {
+    if (levels.indexOf(level) >= levels.indexOf(least)) console[level](JSON.stringify({ level, ...fields, msg }))
+  }
+  return { info: write('info'), warn: write('warn'), error: write('error') }
+}
