@@ -1,7 +1,7 @@
 import type { ErrorHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
-import { isUnavailable, rootCause } from './database/connect.ts'
+import { isUnavailable, rootCause } from './database/errors.ts'
 import type { Env } from './services.ts'
 
 /** Every way a request can fail: its stable code, its status and its title. */
@@ -61,7 +61,7 @@ export const retryLater = (code: 'too_many_requests' | 'unavailable', seconds: n
 export const answerProblem: ErrorHandler<Env> = (error, c) => {
   const problem = toProblem(error)
   const request_id = c.var.requestId
-  if (problem !== error) c.env.log.error({ request_id, error: describe(error) }, problem.code)
+  if (problem !== rootCause(error)) c.env.log.error({ request_id, error: describe(error) }, problem.code)
   return c.body(problemBody(problem, request_id), problem.status as ContentfulStatusCode, {
     'Content-Type': 'application/problem+json',
     ...problem.details.headers,
@@ -99,7 +99,8 @@ const foreign: Record<number, ProblemCode> = {
 }
 
 function toProblem(error: unknown): Problem {
-  if (error instanceof Problem) return error
+  const cause = rootCause(error)
+  if (cause instanceof Problem) return cause
   if (error instanceof HTTPException) return new Problem(foreign[error.status] ?? 'internal_error')
   if (isUnavailable(error)) return retryLater('unavailable', 2, 'The database cannot be reached or is too slow.')
   return new Problem('internal_error')

@@ -18,9 +18,10 @@ export const createWorker = (now: Services['now']) => ({
     try {
       const { services, finish } = open(env, now)
       const address = request.headers.get('CF-Connecting-IP') ?? ''
-      const answer = await app.fetch(request, { ...services, address })
-      context.waitUntil(finish())
-      return answer
+      const answer = Promise.resolve(app.fetch(request, { ...services, address }))
+      // From the start, so that a client that hangs up does not leave work half done, and its turn taken.
+      context.waitUntil(answer.then(finish))
+      return await answer
     } catch (error) {
       if (!(error instanceof SettingsError)) throw error
       console.error(`Docket cannot answer.\n${error.message}`)

@@ -29,6 +29,7 @@ type Call = {
   headers?: Record<string, string>
   /** The peer's address; each call has one of its own unless told. */
   from?: string
+  signal?: AbortSignal
 }
 
 let addresses = 0
@@ -94,7 +95,11 @@ export async function openDocket(
   const { db, close } = connect(url, { max: 4 })
 
   /** Calls the app, and holds every answer to what its route declares. */
-  async function call(method: string, path: string, { token, body, headers = {}, from = nextAddress() }: Call = {}) {
+  async function call(
+    method: string,
+    path: string,
+    { token, body, headers = {}, from = nextAddress(), signal }: Call = {},
+  ) {
     const response = await ask(
       path,
       {
@@ -107,6 +112,7 @@ export async function openDocket(
         ...(body !== undefined && {
           body: typeof body === 'string' || body instanceof Uint8Array ? (body as string) : JSON.stringify(body),
         }),
+        ...(signal && { signal }),
         ...(body instanceof ReadableStream && { body, duplex: 'half' }),
       } as RequestInit,
       from,

@@ -2,6 +2,8 @@ import { fillPlaceholders, type SQL } from 'drizzle-orm'
 import { PgDialect } from 'drizzle-orm/pg-core'
 import { drizzle } from 'drizzle-orm/postgres-js'
 import postgres from 'postgres'
+import { createTurns } from '../turns.ts'
+import { TooSlow, Unreachable } from './errors.ts'
 import * as schema from './schema.ts'
 
 export type Database = ReturnType<typeof connect>['db']
@@ -63,41 +65,25 @@ export function statement<Row extends object>(query: SQL) {
 
 type Parameter = postgres.ParameterOrJSON<never>
 
-class TooSlow extends Error {
-  readonly code = 'STATEMENT_TIMEOUT'
-}
+/**
+ * Statements that run at once, of all clients together: on Node more than the pool has connections, on Workers, where each
+ * request brings its own connection, as many as an isolate can keep busy.
+ */
+const turn = createTurns(50, 0.01, 'More is asked of the database than it can answer soon.')
 
-class Unreachable extends Error {
-  readonly code = 'CONNECTION_FAILED'
-}
-
-function inTime<T>(query: PromiseLike<T> & { cancel(): void }): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      query.cancel()
-      reject(new TooSlow())
-    }, STATEMENT_SECONDS * 1000)
-    query.then(resolve, (error) => reject(isBare(error) ? new Unreachable() : error)).then(() => clearTimeout(timer))
+async function inTime<T>(query: PromiseLike<T> & { cancel(): void }): Promise<T> {
+  const asked = performance.now()
+  return turn(async () => {
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const late = new Promise<never>((_, reject) => {
+      const left = STATEMENT_SECONDS * 1000 - (performance.now() - asked)
+      timer = setTimeout(() => {
+        query.cancel()
+        reject(new TooSlow())
+      }, left)
+    })
+    return Promise.race([query, late]).finally(() => clearTimeout(timer))
+  }).catch((error) => {
+    throw Unreachable.from(error)
   })
-}
-
-/** Whether an error is what a socket of Workers says: those of PostgreSQL, of the driver and of Node have a code. */
-const isBare = (error: unknown) => error instanceof Error && error.name === 'Error' && !('code' in error)
-
-/** The driver's own error: Drizzle wraps it in one whose message quotes every bound parameter. */
-export function rootCause(error: unknown): unknown {
-  return error instanceof Error && error.cause ? rootCause(error.cause) : error
-}
-
-const driverCodes = /^(E[A-Z]+|CONNECT_TIMEOUT|CONNECTION_\w+|STATEMENT_TIMEOUT)$/
-
-// SQLSTATE classes and codes (PostgreSQL's appendix A): connection exceptions, refused log-ins, an unknown database,
-// insufficient resources, operator intervention, a read-only server, and work that lost against other work.
-const serverCodes = /^(08...|28...|3D000|53...|57...|58...|25006|40...)$/
-
-/** Whether an error says that the database, and not the request, is at fault, so that trying again may help. */
-export function isUnavailable(error: unknown): boolean {
-  const cause = rootCause(error)
-  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
-  return driverCodes.test(code) || serverCodes.test(code)
 }

@@ -1,6 +1,7 @@
 import { sql } from 'drizzle-orm'
 import journal from '../../drizzle/meta/_journal.json' with { type: 'json' }
-import { type Database, rootCause } from './connect.ts'
+import type { Database } from './connect.ts'
+import { rootCause } from './errors.ts'
 
 const latest = Math.max(...journal.entries.map(({ when }) => when))
 

@@ -1,0 +1,76 @@
+import { describe, expect, test } from 'vitest'
+import { openDocket } from './fixtures.ts'
+
+// What is the Worker's own. That it answers as Node does is told by the other tests of its project.
+
+const { call, createUser, db, settled } = await openDocket()
+const { token } = await createUser()
+
+/** The connections to its database, but for this test's own. */
+const connections = async () =>
+  (
+    await db.execute(
+      "select from pg_stat_activity where datname = current_database() and application_name = 'docket' and pid <> pg_backend_pid()",
+    )
+  ).length
+
+describe('a thousand requests at once', () => {
+  test('are each answered or told to come back, and leave no connection behind', async () => {
+    const { body: made } = await call('POST', '/assignments/', { token, body: { name: 'x' } })
+    const answers = await Promise.all(
+      Array.from({ length: 250 }, (_, number) => [
+        call('GET', '/accounts/', { token }),
+        call('GET', '/assignments/', { token }),
+        call('GET', '/accounts/', { token: 'dkt_unknown' }),
+        call('PATCH', `/assignments/${made.id}/`, { token, body: { name: `x${number}` } }),
+      ]).flat(),
+    )
+    const expected = [200, 200, 401, 200]
+    for (const [number, { status, headers }] of answers.entries()) {
+      expect([expected[number % 4], 503]).toContain(status)
+      if (status === 503) expect(Number(headers.get('Retry-After'))).toBeGreaterThan(0)
+    }
+    await settled()
+    expect(await connections()).toBe(0)
+    // What was acknowledged was done, and nothing else.
+    const changed = answers.filter(({ status }, number) => number % 4 === 3 && status === 200).length
+    const { version } = (await call('GET', `/assignments/${made.id}/`, { token })).body
+    expect(version - 1).toBeGreaterThanOrEqual(changed)
+  }, 120_000)
+
+  test('of which the clients hang up take nobody’s turn', async () => {
+    const left = Array.from({ length: 200 }, async () => {
+      const gone = new AbortController()
+      const asked = call('GET', '/assignments/', { token, signal: gone.signal })
+      gone.abort()
+      await asked.catch(() => {})
+    })
+    await Promise.all(left)
+    expect(await call('GET', '/assignments/', { token })).toMatchObject({ status: 200 })
+  })
+})
+
+describe('a wrong setting', () => {
+  test('is a problem for the client, and a sentence in the log', async () => {
+    const other = await openDocket({ MAIL_FROM: '', SESSION_DAYS: '0' })
+    const { status, body, headers } = await other.call('GET', '/healthz')
+    expect({ status, code: body.code, type: headers.get('Content-Type') }).toEqual({
+      ...{ status: 500, code: 'internal_error', type: 'application/problem+json' },
+    })
+    expect(JSON.stringify(body)).not.toContain('SESSION_DAYS')
+    await other.settled()
+    expect(other.lines().join()).toContain('SESSION_DAYS is not usable: it should be a number of days from 1 to 3650.')
+  })
+})
+
+test("Swagger UI's files come from the Worker, with its headers, and nothing beside them", async () => {
+  const script = await call('GET', '/docs/swagger-ui-bundle.js')
+  expect({ status: script.status, type: script.headers.get('Content-Type') }).toEqual({
+    ...{ status: 200, type: 'text/javascript; charset=utf-8' },
+  })
+  expect(script.headers.get('X-Content-Type-Options')).toBe('nosniff')
+  expect(script.headers.get('Strict-Transport-Security')).toBe('max-age=31536000; includeSubDomains')
+  expect(script.text.length).toBeGreaterThan(1_000_000)
+  for (const path of ['/swagger-ui-bundle.js', '/package.json', '/index.html', '/docs/package.json'])
+    expect(await call('GET', path)).toMatchObject({ status: 404 })
+})
