@@ -6,6 +6,7 @@ import pino from 'pino'
 import manifest from '../package.json' with { type: 'json' }
 import { nodeKdf } from './accounts/kdf.ts'
 import { app } from './app.ts'
+import { openFeed } from './assignments/feed.ts'
 import { connect } from './database/connect.ts'
 import { removeExpired } from './database/expiry.ts'
 import { isMigrated } from './database/migrated.ts'
@@ -71,9 +72,10 @@ async function serve(settings: Settings, isDemo: boolean) {
     await embedded?.stop()
   }
 
+  const now = () => new Date()
+  const feed = openFeed(db, { now, log })
   const services = {
-    ...{ db, settings, log, defer },
-    now: () => new Date(),
+    ...{ db, settings, log, defer, now, feed },
     kdf: nodeKdf(settings.PASSWORD_HASHER ?? 'pbkdf2_sha256'),
     send: createMailer(settings, print),
     asset: async (file) => new Response(await readFile(new URL(import.meta.resolve(`swagger-ui-dist/${file}`)))),
@@ -118,6 +120,7 @@ async function serve(settings: Settings, isDemo: boolean) {
 
   await asked
   clearInterval(cleaning)
+  feed.close()
   const grace = setTimeout(() => server.closeAllConnections(), GRACE_MS)
   await new Promise((resolve) => server.close(resolve))
   clearTimeout(grace)

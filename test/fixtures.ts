@@ -9,6 +9,7 @@ import type { z } from 'zod'
 import { nodeKdf } from '../src/accounts/kdf.ts'
 import { createSession } from '../src/accounts/sessions.ts'
 import { app } from '../src/app.ts'
+import { openFeed, type Pace } from '../src/assignments/feed.ts'
 import { newId } from '../src/crypto.ts'
 import { connect } from '../src/database/connect.ts'
 import { users } from '../src/database/schema.ts'
@@ -71,6 +72,7 @@ export async function startResend() {
 export async function openDocket(
   environment: Record<string, string> = {},
   options: Parameters<typeof connect>[1] = {},
+  pace: Pace = {},
 ) {
   const url = await cloneDatabase()
   const { db, close } = connect(url, options)
@@ -91,9 +93,10 @@ export async function openDocket(
   const log = pino({ level: settings.LOG_LEVEL }, stream)
   const deferred = new Set<Promise<unknown>>()
   const clock = { now: Date.parse('2026-11-22T10:00:00.000Z') }
+  const now = () => new Date(clock.now)
+  const feed = openFeed(db, { now, log, tick: 10, ...pace })
   const services: Omit<Services, 'address'> = {
-    ...{ db, settings, log },
-    now: () => new Date(clock.now),
+    ...{ db, settings, log, now, feed },
     kdf: nodeKdf(settings.PASSWORD_HASHER ?? 'pbkdf2_sha256'),
     send: createMailer(settings, (text) => lines.push(text)),
     asset: async () => new Response(''),
@@ -162,6 +165,7 @@ export async function openDocket(
     call('POST', '/accounts/login/', { body: { email, password }, ...call_ })
 
   afterAll(async () => {
+    feed.close()
     await settled()
     await close()
     await resend.close()

@@ -1,0 +1,218 @@
+import { z } from '@hono/zod-openapi'
+import { type SQL, sql } from 'drizzle-orm'
+import { timeOf } from '../crypto.ts'
+import type { Database } from '../database/connect.ts'
+import { type assignment_events, MOST_SKEW_DAYS, newestEvent } from '../database/schema.ts'
+import { instantPlace } from './cursors.ts'
+import { all, conditions, type Filter, hidden } from './listing.ts'
+
+type Row = typeof assignment_events.$inferSelect
+
+/** A change as it is shown. */
+export type Event = Omit<Row, 'created_at' | 'started_at' | 'old_status' | 'old_assignee' | 'position'>
+
+/** A change with its position in the log, and whose the assignment was before. */
+export type Logged = Event & { position: string; old_assignee: string | null }
+
+/** What a follower wants to hear of: the assignment as it is after the change. */
+export type Interest = Pick<Filter, 'status' | 'assignee' | 'creator'> & { assignment?: string | undefined }
+
+/**
+ * How far the log is read, always named by an event that it has, so that a place of another log is found out. `event` is an
+ * id: that event is the last one read; or the hash of one, the last of its position: so is all of that position, and what
+ * is named may be somebody else's. Empty: nothing is read. `at` is the event's time, or the day of a hashed one.
+ */
+export type Place = { position: string; at: string; event: string }
+
+/** Before all that the log has. */
+export const START: Place = { position: '-1', at: '0001-01-01T00:00:00.000Z', event: '' }
+
+/** What of a place a cursor holds, and how it looks there. */
+export const keysOf = (place: Place): string[] => (place === START ? [] : [place.position, place.at, place.event])
+export const placeShape = z.union([
+  z.tuple([]),
+  z.tuple([
+    z.string().regex(/^(0|[1-9]\d{0,17})$/),
+    instantPlace,
+    z.union([z.uuid().toLowerCase(), z.string().regex(/^[0-9a-f]{16}$/)]),
+  ]),
+])
+export const placeOf = ([position, at, event]: string[]): Place =>
+  position && at && event ? { position, at, event } : START
+
+/** Whether a place has all events of its position behind it. */
+export const isWhole = ({ event }: Place) => event.length < 36
+
+/** Whether an event, or a place, comes after a place. */
+export function isBeyond(one: Place | Logged, place: Place): boolean {
+  if (one.position !== place.position) return BigInt(one.position) > BigInt(place.position)
+  if (isWhole(place)) return false
+  const id = 'id' in one ? one.id : one.event
+  if (!('id' in one) && isWhole(one)) return true
+  return one.at === place.at ? id > place.event : one.at > place.at
+}
+
+/** Events, oldest first, and the place that they lead to. `isFull` says that there may be more already. */
+export type Page = { events: Logged[]; next: Place; isFull: boolean }
+
+/**
+ * Why there is no page: the log does not have what the place is named by, or it was written in another cluster, whose
+ * positions go beyond this one's, and not migrated since.
+ */
+export type Unreadable = 'unknown_place' | 'foreign_log'
+
+/** How many events after its place a follower reads, before it asks the indexes for its own. */
+const NEAREST = 2_500
+
+/**
+ * The changes after a place that concerned the caller, who was creator or assignee before or after them, and that are of
+ * interest; without a place none, and the place that stands for now.
+ *
+ * Events are in the order of their transactions, and only such are shown as no running transaction can come before any more
+ * (Microsoft's and PostgreSQL's logs of changes call it a low-water mark): so what commits late is late, and never missed.
+ */
+export async function listEvents(
+  db: Database,
+  id: string,
+  interest: Interest,
+  place: Place | undefined,
+  limit: number,
+  now: Date,
+): Promise<Page | Unreadable> {
+  if (!place) return read(db, START, sql`select from mark where false`, 0, now)
+  const caller = hidden(id)
+  const isOf = sql`${caller} in (creator, assignee, old_assignee)`
+  const { assignment, ...filter } = interest
+  const wanted = all([...conditions(filter), ...(assignment ? [sql`assignment = ${assignment}`] : [])])
+  const after = sql`${beyond(place)} and ${isSafe} and ${isRecent(place, now)}`
+  const keysWhere = (condition: SQL) =>
+    sql`select position, at from assignment_events where ${condition} and ${wanted}
+      and position >= ${place.position}::bigint and ${isSafe} and ${isRecent(place, now)}`
+  // By the time too: two events of one position have two, or come in the same page.
+  const keys = assignment
+    ? sql`keys as (
+        select distinct position, at
+        from (${keysWhere(sql`${isOf} and at >= ${timeOf(assignment)}`)}) as its where ${beyondKey(place)}
+        order by position, at limit ${limit + 1}::int
+      )`
+    : sql`near as materialized (
+        select position, at, id, assignment, creator, assignee, old_assignee, status from assignment_events
+        where ${after} order by position, at, id limit ${NEAREST}::int
+      ), nearest as materialized (
+        select position, at from near where ${isOf} and ${wanted} order by position, at, id limit ${limit}::int
+      ), enough as materialized (
+        select (select count(*) from nearest) = ${limit}::int or (select count(*) from near) < ${NEAREST}::int as found
+      ), own as (
+        select distinct position, at from (
+          ${keysWhere(sql`assignee = ${caller}`)} union all ${keysWhere(sql`creator = ${caller}`)} union all
+          ${keysWhere(sql`old_assignee = ${caller} and old_assignee <> assignee`)}
+        ) as own where ${beyondKey(place)} and not (select found from enough) order by position, at limit ${limit + 1}::int
+      ), keys as (
+        select distinct position, at from nearest where (select found from enough) union all select position, at from own
+      )`
+  return read(
+    db,
+    place,
+    sql`select ${columns} from keys join assignment_events using (position, at)
+      where ${isOf} and ${wanted} and ${beyond(place)} order by position, at, id limit ${limit}::int`,
+    limit,
+    now,
+    keys,
+  )
+}
+
+/**
+ * The changes after a place that concerned any of some people, at most so many. `known` is the place that the log is held
+ * to: of several the greatest, since behind one that it has nothing can be added any more.
+ */
+export const listEventsOf = (
+  db: Database,
+  people: string[],
+  place: Place,
+  known: Place,
+  limit: number,
+  now: Date,
+): Promise<Page | Unreadable> =>
+  read(
+    db,
+    known,
+    sql`select ${columns} from assignment_events
+      where ${beyond(place)} and ${isSafe} and ${isRecent(place, now)} and (
+        creator = any((select people from audience)::uuid[]) or assignee = any((select people from audience)::uuid[])
+        or old_assignee = any((select people from audience)::uuid[]))
+      order by position, at, id limit ${limit}::int`,
+    limit,
+    now,
+    sql`audience as materialized (select ${`{${people.join(',')}}`}::uuid[] as people)`,
+  )
+
+type Answer = Logged & { knows: boolean; is_foreign: boolean; tip_position: string; tip_at: string; tip: string }
+
+/** One statement for a page, for the place that all of the log has by then, and for what may be wrong with it. */
+async function read(db: Database, known: Place, page: SQL, limit: number, now: Date, before?: SQL) {
+  const recent = sql`${daysBefore(now.toISOString())}::timestamptz`
+  const rows = await db.execute<Answer>(sql`
+    with mark as materialized (
+      select log_position(pg_snapshot_xmin(snapshot)) as safe, log_position(pg_snapshot_xmax(snapshot)) as next
+      from pg_current_snapshot() as snapshot
+    ), newest as materialized (${newestEvent(sql`true`, recent)}),
+    tip as materialized (${newestEvent(isSafe, recent)})${before ? sql`, ${before}` : sql``},
+    page as (${page})
+    select ${has(known)} as knows, coalesce((select position from newest) >= (select next from mark), false) as is_foreign,
+      tip.position as tip_position, tip.at as tip_at, ${hashOf(sql`tip.id`)} as tip, page.*
+    from (select) as one left join tip on true left join page on true
+    ${limit > 0 ? sql`order by page.position, page.at, page.id` : sql``}`)
+  const [first] = rows as unknown as [Answer, ...Answer[]]
+  if (first.is_foreign) return 'foreign_log'
+  if (!first.knows) return 'unknown_place'
+  const events = rows.flatMap(({ knows, is_foreign, tip_position, tip_at, tip, ...event }) => (event.id ? event : []))
+  const last = events.at(-1)
+  const isFull = last !== undefined && events.length === limit
+  const tip = first.tip ? { position: first.tip_position, at: dayOf(first.tip_at), event: first.tip } : START
+  return { events, next: isFull ? { position: last.position, at: last.at, event: last.id } : tip, isFull }
+}
+
+const columns = sql`position, id, at, kind, actor, assignment, name, description, status, assignee, creator, version,
+  to_json(changed) as changed, old_assignee`
+
+const isSafe = sql`position < (select safe from mark)`
+
+/** So much of a hash of an id that it is not met twice, and tells nothing. */
+const hashOf = (id: SQL) => sql`encode(substring(sha256(uuid_send(${id})) from 1 for 8), 'hex')`
+
+/** Whether the log has what a place is named by. */
+function has(place: Place): SQL {
+  const { position, at, event } = place
+  if (place === START) return sql`true`
+  if (!isWhole(place)) {
+    return sql`exists (select from assignment_events where position = ${position}::bigint and at = ${at} and id = ${event})`
+  }
+  return sql`coalesce(${event} = (
+    select ${hashOf(sql`id`)} from assignment_events where position = ${position}::bigint and at >= ${at}
+    order by at desc, id desc limit 1), false)`
+}
+
+/** The events after a place, as a comparison of rows, whose first two an index has. */
+const beyond = (place: Place) => {
+  const [at, id] = isWhole(place) ? ['infinity', 'ffffffff-ffff-ffff-ffff-ffffffffffff'] : [place.at, place.event]
+  return sql`(position, at, id) > (${place.position}::bigint, ${at}::timestamptz, ${id}::uuid)`
+}
+
+/** The same without the id, which the indexes of people do not have. */
+const beyondKey = (place: Place) =>
+  sql`(position, at) >= (${place.position}::bigint, ${isWhole(place) ? 'infinity' : place.at}::timestamptz)`
+
+/**
+ * What is after a place was logged after it, so that, for clocks that are not a season apart, chunks of long before need not
+ * be opened: those in columns would be unpacked for it.
+ */
+function isRecent(place: Place, now: Date): SQL {
+  if (place === START) return sql`true`
+  const [first] = [place.at, now.toISOString()].sort() as [string]
+  return sql`at >= ${daysBefore(first)}::timestamptz`
+}
+
+const dayOf = (instant: string) => `${instant.slice(0, 10)}T00:00:00.000Z`
+
+const daysBefore = (instant: string) =>
+  new Date(Math.max(Date.parse(instant) - MOST_SKEW_DAYS * 86_400_000, Date.parse(START.at))).toISOString()
