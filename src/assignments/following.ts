@@ -68,8 +68,9 @@ const NEAREST = 2_500
  * The changes after a place that concerned the caller, who was creator or assignee before or after them, and that are of
  * interest; without a place none, and the place that stands for now.
  *
- * Events are in the order of their transactions, and only such are shown as no running transaction can come before any more
- * (Microsoft's and PostgreSQL's logs of changes call it a low-water mark): so what commits late is late, and never missed.
+ * Events are in the order of their transactions, and only such are shown as no running transaction can come before any more:
+ * what commits late is late, and never missed. No lock is needed for it, but a transaction that runs for long, and writes,
+ * holds back what is logged after it began.
  */
 export async function listEvents(
   db: Database,
@@ -152,10 +153,7 @@ type Answer = Logged & { knows: boolean; is_foreign: boolean; tip_position: stri
 async function read(db: Database, known: Place, page: SQL, limit: number, now: Date, before?: SQL) {
   const recent = sql`${daysBefore(now.toISOString())}::timestamptz`
   const rows = await db.execute<Answer>(sql`
-    with mark as materialized (
-      select log_position(pg_snapshot_xmin(snapshot)) as safe, log_position(pg_snapshot_xmax(snapshot)) as next
-      from pg_current_snapshot() as snapshot
-    ), newest as materialized (${newestEvent(sql`true`, recent)}),
+    with mark as materialized (${mark}), newest as materialized (${newestEvent(sql`true`, recent)}),
     tip as materialized (${newestEvent(isSafe, recent)})${before ? sql`, ${before}` : sql``},
     page as (${page})
     select ${has(known)} as knows, coalesce((select position from newest) >= (select next from mark), false) as is_foreign,
@@ -174,6 +172,21 @@ async function read(db: Database, known: Place, page: SQL, limit: number, now: D
 
 const columns = sql`position, id, at, kind, actor, assignment, name, description, status, assignee, creator, version,
   to_json(changed) as changed, old_assignee`
+
+/**
+ * Before which position no transaction can log any more: the first one that runs, or the next that will. Those that run in
+ * other databases of the cluster do not count, where it is certain that they do: a transaction that ends between the
+ * snapshot and the look at who runs is not seen there, and counts.
+ */
+const mark = sql`
+  select log_position(coalesce((
+    select running from (select xmin as running where xmin < xmax union select pg_snapshot_xip(snapshot)) as running
+    where not exists (
+      select from pg_stat_get_activity(null) where backend_xid = running::xid
+        and datid <> (select oid from pg_database where datname = current_database())
+    ) order by running limit 1), xmax)) as safe, log_position(xmax) as next
+  from pg_current_snapshot() as snapshot,
+    lateral (select pg_snapshot_xmin(snapshot) as xmin, pg_snapshot_xmax(snapshot) as xmax) as ends`
 
 const isSafe = sql`position < (select safe from mark)`
 
