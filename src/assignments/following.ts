@@ -107,15 +107,18 @@ export async function listEvents(
         select distinct position, at from (
           ${keysWhere(sql`assignee = ${caller}`)} union all ${keysWhere(sql`creator = ${caller}`)} union all
           ${keysWhere(sql`old_assignee = ${caller} and old_assignee <> assignee`)}
-        ) as own where ${beyondKey(place)} and not (select found from enough) order by position, at limit ${limit + 1}::int
+        ) as own where ${beyondKey(place)}
+        order by position, at limit (select case when found then 0 else ${limit + 1}::int end from enough)
       ), keys as (
-        select distinct position, at from nearest where (select found from enough) union all select position, at from own
+        select distinct position, at from nearest where (select found from enough) union all select * from own
       )`
   return read(
     db,
     place,
-    sql`select ${columns} from keys join assignment_events using (position, at)
-      where ${isOf} and ${wanted} and ${beyond(place)} order by position, at, id limit ${limit}::int`,
+    sql`select event.* from keys, lateral (
+        select ${columns} from assignment_events
+        where position = keys.position and at = keys.at and ${isOf} and ${wanted} and ${beyond(place)} offset 0
+      ) as event order by position, at, id limit ${limit}::int`,
     limit,
     now,
     keys,
@@ -151,12 +154,12 @@ type Answer = Logged & { knows: boolean; is_foreign: boolean; tip_position: stri
 
 /** One statement for a page, for the place that all of the log has by then, and for what may be wrong with it. */
 async function read(db: Database, known: Place, page: SQL, limit: number, now: Date, before?: SQL) {
-  const recent = sql`${daysBefore(now.toISOString())}::timestamptz`
+  const recent = sql`at >= ${firstRecent(now)}`
   const rows = await db.execute<Answer>(sql`
     with mark as materialized (${mark}), newest as materialized (${newestEvent(sql`true`, recent)}),
     tip as materialized (${newestEvent(isSafe, recent)})${before ? sql`, ${before}` : sql``},
     page as (${page})
-    select ${has(known)} as knows, coalesce((select position from newest) >= (select next from mark), false) as is_foreign,
+    select ${has(known, now)} as knows, coalesce((select position from newest) >= (select next from mark), false) as is_foreign,
       tip.position as tip_position, tip.at as tip_at, ${hashOf(sql`tip.id`)} as tip, page.*
     from (select) as one left join tip on true left join page on true
     ${limit > 0 ? sql`order by page.position, page.at, page.id` : sql``}`)
@@ -194,14 +197,15 @@ const isSafe = sql`position < (select safe from mark)`
 const hashOf = (id: SQL) => sql`encode(substring(sha256(uuid_send(${id})) from 1 for 8), 'hex')`
 
 /** Whether the log has what a place is named by. */
-function has(place: Place): SQL {
+function has(place: Place, now: Date): SQL {
   const { position, at, event } = place
   if (place === START) return sql`true`
   if (!isWhole(place)) {
     return sql`exists (select from assignment_events where position = ${position}::bigint and at = ${at} and id = ${event})`
   }
   return sql`coalesce(${event} = (
-    select ${hashOf(sql`id`)} from assignment_events where position = ${position}::bigint and at >= ${at}
+    select ${hashOf(sql`id`)} from assignment_events
+    where position = ${position}::bigint and at >= ${at} and ${isRecent(place, now)}
     order by at desc, id desc limit 1), false)`
 }
 
@@ -216,16 +220,27 @@ const beyondKey = (place: Place) =>
   sql`(position, at) >= (${place.position}::bigint, ${isWhole(place) ? 'infinity' : place.at}::timestamptz)`
 
 /**
- * What is after a place was logged after it, so that, for clocks that are not a season apart, chunks of long before need not
- * be opened: those in columns would be unpacked for it.
+ * What is after a place was logged after it, so that, for clocks that are not a month apart, chunks of long before need not
+ * be opened: what is in columns would be unpacked for it. From a recent place on, as followers have it, the bound is a
+ * constant: only by that are chunks left out of every plan.
  */
 function isRecent(place: Place, now: Date): SQL {
   if (place === START) return sql`true`
-  const [first] = [place.at, now.toISOString()].sort() as [string]
-  return sql`at >= ${daysBefore(first)}::timestamptz`
+  const first = new Date(Math.min(Date.parse(place.at), now.getTime()))
+  return first.getTime() > now.getTime() - RECENT_DAYS * DAY_MS
+    ? sql`at >= ${firstRecent(now)}`
+    : sql`at >= ${daysBefore(first, MOST_SKEW_DAYS)}::timestamptz`
 }
+
+/** How old a place may be to be recent, in days. */
+const RECENT_DAYS = 15
+
+const DAY_MS = 86_400_000
+
+/** The day before which nothing is that comes after a recent place; a constant of the statement, for a day. */
+const firstRecent = (now: Date) => sql.raw(`timestamptz '${dayOf(daysBefore(now, RECENT_DAYS + MOST_SKEW_DAYS))}'`)
 
 const dayOf = (instant: string) => `${instant.slice(0, 10)}T00:00:00.000Z`
 
-const daysBefore = (instant: string) =>
-  new Date(Math.max(Date.parse(instant) - MOST_SKEW_DAYS * 86_400_000, Date.parse(START.at))).toISOString()
+const daysBefore = (instant: Date, days: number) =>
+  new Date(Math.max(instant.getTime() - days * DAY_MS, Date.parse(START.at))).toISOString()

@@ -29,4 +29,4 @@ export async function continuePositions(db: PostgresJsDatabase): Promise<void> {
   })
 }
 
-const newest: SQL = newestEvent(sql`true`, sql`now() - ${sql.raw(`interval '${MOST_SKEW_DAYS} days'`)}`)
+const newest: SQL = newestEvent(sql`true`, sql`at >= now() - ${sql.raw(`interval '${MOST_SKEW_DAYS} days'`)}`)
