@@ -95,6 +95,8 @@ async function serve(settings: Settings, isDemo: boolean) {
         ? refuse({}, request.socket)
         : listener(request, response),
   )
+  // A stream that nobody reads makes no progress, and says something every 15 s.
+  server.timeout = 60_000
   server.on('clientError', refuse)
   server.on('connect', (_request, socket: Socket) => refuse({}, socket))
   server.on('checkExpectation', (_request, response) => refuse({ code: 'EXPECTATION' }, response.socket as Socket))
@@ -122,8 +124,11 @@ async function serve(settings: Settings, isDemo: boolean) {
   clearInterval(cleaning)
   feed.close()
   const grace = setTimeout(() => server.closeAllConnections(), GRACE_MS)
+  // Closing takes only the connections that are idle by then: those of streams are a moment later.
+  const idle = setInterval(() => server.closeIdleConnections(), 50)
   await new Promise((resolve) => server.close(resolve))
   clearTimeout(grace)
+  clearInterval(idle)
   await Promise.allSettled(deferred)
   await end()
   process.exit(0)
