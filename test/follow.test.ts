@@ -151,7 +151,7 @@ test('each follower records its part of the log, whatever breaks meanwhile', { t
   const owner = postgres(proxy.url, { max: 1 })
   const log = await owner`select id, creator, assignee, old_assignee from assignment_events order by position, at, id`
   await owner.end()
-  expect(log.length).toBeGreaterThan(500)
+  expect(log.length).toBeGreaterThan(100)
   const parts = people.map((person) =>
     log.filter((event) => [event.creator, event.assignee, event.old_assignee].includes(person.id)).map(({ id }) => id),
   )
