@@ -423,8 +423,9 @@ describe('a stream', () => {
     const feed = feedOf({ heartbeat: 30 })
     const [slow, quick] = [await follow(ada, {}, {}, feed), await follow(ada, {}, {}, feed)]
     const names = Array.from({ length: 40 }, (_, index) => `${index}`.padStart(5_000, '0'))
+    const taken = quick.take(40)
     for (const name of names) await logBy(owner, ada, name)
-    expect(await quick.take(40)).toHaveLength(40)
+    expect(await taken).toHaveLength(40)
     for (let signs = 0; signs < 8; ) if ((await quick.next())?.comment) signs++
     await quick.cancel()
     const got: Json[] = []
