@@ -2,7 +2,8 @@ import { z } from '@hono/zod-openapi'
 import { type SQL, sql } from 'drizzle-orm'
 import { timeOf } from '../crypto.ts'
 import type { Database } from '../database/connect.ts'
-import { type assignment_events, MOST_SKEW_DAYS, newestEvent } from '../database/schema.ts'
+import { MOST_SKEW_DAYS, newestEvent } from '../database/positions.ts'
+import type { assignment_events } from '../database/schema.ts'
 import { instantPlace } from './cursors.ts'
 import { all, conditions, type Filter, hidden } from './listing.ts'
 
@@ -90,7 +91,7 @@ export async function listEvents(
   const keysWhere = (condition: SQL) =>
     sql`select position + 0 as position, at from assignment_events
       where ${condition} and ${wanted} and position + 0 < (select safe from mark) and ${isRecent(place, now)}`
-  // By the time too: two events of one position have two, or come in the same page.
+  // Of position and time, since the indexes of people have no id: events that share both have one key, and come by it.
   const keys = assignment
     ? sql`keys as (
         select distinct position, at

@@ -193,18 +193,3 @@ export const assignment_events = pgTable(
     index().on(table.position, table.at),
   ],
 )
-
-/** By how much clocks may be apart: no event is logged later than another whose time is so many days after its own. */
-export const MOST_SKEW_DAYS = 30
-
-/**
- * The event of the greatest position; looked for among recent ones and, only where there are none, among all. A limit of
- * none is sure not to look: a condition would be, but not where TimescaleDB unpacks columns.
- */
-export const newestEvent = (condition: SQL, recent: SQL): SQL => {
-  const newest = sql`select position, at, id from ${assignment_events} where ${condition}`
-  const order = sql`order by position desc, at desc, id desc`
-  return sql`
-    with recent as materialized (${newest} and ${recent} ${order} limit 1)
-    select * from recent union all (${newest} ${order} limit (select 1 - count(*) from recent))`
-}
