@@ -17,7 +17,7 @@ import { readStream } from './stream.ts'
 // Followers of a server that runs as a process of its own. More of it: WRITERS=100 FOLLOWERS=10 SECONDS=60 npx vitest run
 // test/follow.test.ts
 
-const { WRITERS = '12', FOLLOWERS = '4', SECONDS = '6' } = process.env
+const { WRITERS = '5', FOLLOWERS = '4', SECONDS = '4' } = process.env
 
 type Person = { id: string; token: string }
 
@@ -116,7 +116,7 @@ test('each follower records its part of the log, whatever breaks meanwhile', { t
   const people = await createPeople(db, Number(FOLLOWERS) + 2)
   await close()
 
-  const PORT = String(30_000 + Math.floor(Math.random() * 20_000))
+  const PORT = String(20_000 + Math.floor(Math.random() * 10_000))
   const environment = { DATABASE_URL: proxy.url, PORT, RATE_LIMITS: 'off', LOG_LEVEL: 'silent' }
   let server = startServer(environment)
   onTestFinished(async () => void (await server.stop('SIGKILL')))
