@@ -7,13 +7,14 @@ import { secureHeaders } from 'hono/secure-headers'
 import manifest from '../package.json' with { type: 'json' }
 import { passwords } from './accounts/password-routes.ts'
 import { accounts } from './accounts/routes.ts'
+import { events } from './assignments/event-routes.ts'
 import { lists } from './assignments/list-routes.ts'
 import { reports } from './assignments/report-routes.ts'
 import { assignments } from './assignments/routes.ts'
 import { isMigrated } from './database/migrated.ts'
 import { serveDocument } from './document.ts'
 import { json, publicRoute, refuseInvalid } from './openapi.ts'
-import { answerProblem, Problem, retryLater } from './problem.ts'
+import { answerProblem, Problem, retryLater, takesOnly } from './problem.ts'
 import type { Env } from './services.ts'
 
 const logRequest: MiddlewareHandler<Env> = async (c, next) => {
@@ -86,6 +87,8 @@ api.onError(answerProblem)
 export const app = api
   .route('/accounts', accounts)
   .route('/accounts', passwords)
+  // Before the others: `/events` would be an id to them.
+  .route('/assignments', events)
   .route('/assignments', assignments)
   .route('/assignments', lists)
   .route('/assignments', reports)
@@ -104,8 +107,6 @@ function refuseOtherMethods() {
     const methods = new Set(routes.map(({ method }) => method))
     if (methods.has('GET')) methods.add('HEAD')
     const allow = [...methods].sort().join(', ')
-    app.all(path, () => {
-      throw new Problem('method_not_allowed', { detail: `This path takes ${allow}.`, headers: { Allow: allow } })
-    })
+    app.all(path, takesOnly(allow))
   }
 }

@@ -6,6 +6,7 @@ import pino from 'pino'
 import manifest from '../package.json' with { type: 'json' }
 import { nodeKdf } from './accounts/node-kdf.ts'
 import { app } from './app.ts'
+import { openFeed } from './assignments/feed.ts'
 import { connect } from './database/connect.ts'
 import { removeExpired } from './database/expiry.ts'
 import { isMigrated } from './database/migrated.ts'
@@ -81,9 +82,10 @@ async function serve(settings: Settings, isDemo: boolean) {
     await embedded?.stop()
   }
 
+  const now = () => new Date()
+  const feed = openFeed(db, { now, log, defer })
   const services = {
-    ...{ db, settings, log, defer },
-    now: () => new Date(),
+    ...{ db, settings, log, defer, now, feed },
     kdf: nodeKdf(settings.PASSWORD_HASHER ?? 'pbkdf2_sha256'),
     send: createMailer(settings, print),
     asset: async (file) => new Response(await readFile(new URL(import.meta.resolve(`swagger-ui-dist/${file}`)))),
@@ -111,9 +113,13 @@ async function serve(settings: Settings, isDemo: boolean) {
 
   await asked
   clearInterval(cleaning)
+  feed.close()
   const grace = setTimeout(() => server.closeAllConnections(), GRACE_MS)
+  // Closing takes only the connections that are idle by then: those of streams are a moment later.
+  const idle = setInterval(() => server.closeIdleConnections(), 50)
   await new Promise((resolve) => server.close(resolve))
   clearTimeout(grace)
+  clearInterval(idle)
   await settled()
   await end()
   process.exit(0)

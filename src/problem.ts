@@ -57,6 +57,11 @@ export const retryLater = (code: 'too_many_requests' | 'unavailable', seconds: n
     headers: { 'Retry-After': String(Math.max(1, Math.ceil(seconds))) },
   })
 
+/** Answers what a path does not take with 405; without this it would be a 404. */
+export const takesOnly = (allow: string) => () => {
+  throw new Problem('method_not_allowed', { detail: `This path takes ${allow}.`, headers: { Allow: allow } })
+}
+
 /** The one place that answers an error, whoever raised it, and that logs what the client is not told. */
 export const answerProblem: ErrorHandler<Env> = (error, c) => {
   const problem = toProblem(error)

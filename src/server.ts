@@ -28,6 +28,8 @@ export function createHttpServer(
         ? refuse({}, request.socket)
         : listener(request, response),
   )
+  // A stream that nobody reads makes no progress, and says something every 15 s.
+  server.timeout = 45_000
   server.on('clientError', refuse)
   server.on('connect', (_request, socket: Socket) => refuse({}, socket))
   server.on('checkExpectation', (_request, response) => refuse({ code: 'EXPECTATION' }, response.socket as Socket))

@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 import type { Kdf } from './accounts/passwords.ts'
 import type { Bearer, Session } from './accounts/sessions.ts'
+import type { Feed } from './assignments/feed.ts'
 import type { Database } from './database/connect.ts'
 import type { Mail } from './mail/messages.ts'
 import type { InputError } from './problem.ts'
@@ -17,6 +18,8 @@ export type Services = {
   send: (mail: Mail) => Promise<void>
   /** The peer's IP address, as the runtime saw it. */
   address: string
+  /** What passes changes on to those who follow them. */
+  feed: Feed
   /** Swagger UI's own files. */
   asset: (file: 'swagger-ui.css' | 'swagger-ui-bundle.js') => Promise<Response>
   /** Runs work after the answer and keeps the process, or the isolate, alive for it. A failure is logged. */

@@ -1,6 +1,7 @@
 import type { ExecutionContext } from 'hono'
 import { workerKdf } from './accounts/worker-kdf.ts'
 import { app } from './app.ts'
+import { openFeed } from './assignments/feed.ts'
 import { connect } from './database/connect.ts'
 import { removeExpired } from './database/expiry.ts'
 import { createDeferred } from './deferred.ts'
@@ -62,6 +63,7 @@ function open(env: Bindings, now: Services['now']) {
   const { db, close } = connect(shared.url, oneByOne)
   const services = {
     ...{ ...shared.services, db, defer, now },
+    feed: openFeed(db, { now, defer, log: shared.services.log, tick: 1_000 }),
     asset: (file) => env.ASSETS.fetch(`https://assets/${file}`),
   } satisfies Omit<Services, 'address'>
   return { services, finish: () => settled().then(close) }

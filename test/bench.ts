@@ -147,6 +147,9 @@ const LINES: Record<string, (turn: number) => { path: string; user?: number; met
     ...{ path: `/assignments/${some(turn)}/`, method: 'PATCH' },
     body: { status: ['todo', 'in progress', 'done', 'error'][Math.floor(Math.random() * 4)] },
   }),
+  'follow, from now on': (turn) => ({ path: '/assignments/events/', user: 2 + (turn % 900) }),
+  'follow, from the start': (turn) => ({ path: '/assignments/events/?cursor=start&limit=100', user: 2 + (turn % 900) }),
+  'follow, from the start, of 120,000': () => ({ path: '/assignments/events/?cursor=start&limit=100' }),
   'report, throughput of a month by day': (turn) => ({
     ...{ path: `/assignments/reports/throughput/?${month(turn)}`, user: 2 + (turn % 900) },
   }),

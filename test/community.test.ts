@@ -1,7 +1,12 @@
+import { cp, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { count } from 'drizzle-orm'
+import { drizzle } from 'drizzle-orm/postgres-js'
+import { migrate as applyMigrations } from 'drizzle-orm/postgres-js/migrator'
 import fc from 'fast-check'
 import postgres from 'postgres'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import journal from '../drizzle/meta/_journal.json' with { type: 'json' }
 import { app } from '../src/app.ts'
 import { newId } from '../src/crypto.ts'
 import { connect, type Database } from '../src/database/connect.ts'
@@ -11,6 +16,7 @@ import { equipLog } from '../src/database/timescale.ts'
 import { openCommunity, startWebAssembly } from './community.ts'
 import { type Json, openDocket } from './fixtures.ts'
 import { type Asked, explain, modes, type Plan } from './plans.ts'
+import { temporaryFolder } from './process.ts'
 import { openServices } from './runtimes.ts'
 
 // TimescaleDB's Community edition, in WebAssembly, beside the database of all other tests: both are asked the same.
@@ -124,6 +130,12 @@ async function ask(db: Database, path: string, { token } = ada, init: RequestIni
   const round = (_: string, value: unknown) => (typeof value === 'number' ? Number(value.toPrecision(12)) : value)
   const { request_id, ...body }: Json = JSON.parse((await response.text()) || '{}', round)
   return { status: response.status, body }
+}
+
+/** All that a person is told after a cursor. */
+async function follow(db: Database, cursor: string, person = ada): Promise<Json[]> {
+  const { body } = await ask(db, `/assignments/events/?limit=100&cursor=${cursor}`, person)
+  return body.results.length < 100 ? body.results : [...body.results, ...(await follow(db, body.next, person))]
 }
 
 const reports = [
@@ -266,6 +278,14 @@ describe('answers are those of the other database', () => {
     expect(await answersOf(community)).toEqual(expected)
   })
 
+  test('to those who follow the log from its start, what is in columns included', async () => {
+    for (const person of people) {
+      const events = await follow(ordinary, 'start', person)
+      expect(events.length).toBeGreaterThan(100)
+      expect(await follow(community, 'start', person)).toEqual(events)
+    }
+  })
+
   test('when events came late, to columns too, and are aggregated', async () => {
     const late = living
       .filter(({ at }, index) => at < '2026-11-01' && index % 3 === 0)
@@ -343,6 +363,16 @@ describe('a plan opens no chunk of the log but those that can have what is asked
       expect(await opened(path, mode)).toEqual(over(MARK, '2026-11-15'))
     })
 
+    test('the newest, for who follows the log', async () => {
+      const { body } = await ask(community, '/assignments/events/')
+      const newest = over(iso(clock.now - 46 * DAY), '9999')
+      for (const path of ['/assignments/events/', `/assignments/events/?cursor=${body.next}`]) {
+        const read = await opened(path, mode)
+        expect(read.length).toBeGreaterThan(0)
+        expect(newest).toEqual(expect.arrayContaining(read))
+      }
+    })
+
     test('none from before the assignment was made, for its history and its past', async () => {
       const some = living.filter(({ creator, version }) => creator === ada.id && version > 1)
       expect(some.length).toBeGreaterThan(5)
@@ -417,4 +447,32 @@ describe('a log that was kept without the extension', () => {
     await owner`call run_job(${policy?.job_id})`
     expect(await aggregated(owner)).toBe(log.length + late.length)
   })
+})
+
+test('a log that is in columns before its events have positions is followed from its start, in the order of time', async () => {
+  const old = await startWebAssembly()
+  const owner = postgres(old.url, { max: 1, onnotice: () => {} })
+  const reader = connect(old.url, { max: 1 })
+  await owner`create extension timescaledb`
+  const folder = await temporaryFolder()
+  await cp(new URL('../drizzle', import.meta.url), folder, { recursive: true })
+  const before = { ...journal, entries: journal.entries.filter(({ idx }) => idx < 5) }
+  await writeFile(join(folder, 'meta/_journal.json'), JSON.stringify(before))
+  await applyMigrations(drizzle(owner), { migrationsFolder: folder })
+  await equipLog(owner)
+  await owner`
+    insert into assignment_events
+    select * from json_populate_recordset(null::assignment_events, ${JSON.stringify(log)}::text::json)`
+  await owner`select compress_chunk(chunk) from show_chunks('assignment_events', older_than => timestamptz '2026-09-01') as chunk`
+  expect(await migrate(old.url)).toMatchObject({ name: 'community' })
+  await reader.db.insert(users).values(await ordinary.select().from(users))
+  await reader.db.insert(sessions).values(await ordinary.select().from(sessions))
+  const isHers = ({ creator, assignee, old_assignee }: Event) => [creator, assignee, old_assignee].includes(ada.id)
+  const expected = log.filter(isHers).toSorted((a, b) => (a.at + a.id < b.at + b.id ? -1 : 1))
+  expect((await follow(reader.db, 'start')).map(({ id }) => id)).toEqual(expected.map(({ id }) => id))
+  const { body } = await ask(reader.db, '/assignments/events/')
+  await ask(reader.db, '/assignments/', ada, { method: 'POST', body: '{"name":"New"}' })
+  expect(await follow(reader.db, body.next)).toMatchObject([{ name: 'New' }])
+  await Promise.all([reader.close(), owner.end()])
+  await old.close()
 })

@@ -1,9 +1,12 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
-/** A proxy before a PostgreSQL that counts round trips: how often the server said that it is ready for the next query. */
+/**
+ * A proxy before a PostgreSQL that counts round trips: how often the server said that it is ready for the next query. It may
+ * be moved before another one.
+ */
 export async function startProxy(target: string) {
-  const { hostname, port } = new URL(target)
+  let { hostname, port } = new URL(target)
   const sockets = new Set<Socket>()
   let trips = 0
 
@@ -36,5 +39,8 @@ export async function startProxy(target: string) {
     for (const socket of sockets) socket.destroy()
     server.close()
   }
-  return { url: url.href, trips: () => trips, close }
+  const move = (target: string) => {
+    ;({ hostname, port } = new URL(target))
+  }
+  return { url: url.href, trips: () => trips, move, close }
 }

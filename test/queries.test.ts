@@ -1,6 +1,9 @@
 import postgres from 'postgres'
 import { afterAll, describe, expect, test } from 'vitest'
 import { app } from '../src/app.ts'
+import { listEventsOf } from '../src/assignments/following.ts'
+import { newId } from '../src/crypto.ts'
+import { connect } from '../src/database/connect.ts'
 import { openDocket } from './fixtures.ts'
 import { type Asked, explain, modes, type Plan } from './plans.ts'
 import { startProxy } from './proxy.ts'
@@ -9,10 +12,13 @@ import { openServices } from './runtimes.ts'
 // What the database is asked, and how it finds the answer among 30,000 assignments of 200 people, half of them Ada's.
 
 const asked: Asked[] = []
-const { call, createUser, url, now } = await openDocket(
-  {},
-  { max: 1, debug: (_, text, parameters) => asked.push({ text, parameters }) },
-)
+const told = {
+  max: 1,
+  debug: (_: number, text: string, parameters: Asked['parameters']) => asked.push({ text, parameters }),
+}
+const { call, createUser, url, now } = await openDocket({}, told)
+const { db, close } = connect(url, told)
+afterAll(close)
 const [ada, bob] = [await createUser(), await createUser()]
 
 const owner = postgres(url, { max: 1, onnotice: () => {} })
@@ -40,6 +46,7 @@ await owner`vacuum analyze`
 
 const first = (await call('GET', '/assignments/?limit=100', { token: ada.token })).body
 const someOfAdas = first.results[50].id
+const tip = (await call('GET', '/assignments/events/', { token: ada.token })).body.next
 
 /** The scans of what there is a lot of; TimescaleDB's own node only passes on what those of the chunks have found. */
 const scansIn = (plan: Plan[]) =>
@@ -86,6 +93,12 @@ const queries: [who: typeof ada, path: string, most: number][] = [
   [ada, `/assignments/${someOfAdas}/?as_of=2026-06-01`, 2],
   // All that was the caller's until then, and for each a look whether there is a later event.
   [bob, '/assignments/?as_of=2026-01-05&ordering=name', 250],
+  [ada, '/assignments/events/', 10],
+  [ada, `/assignments/events/?cursor=${tip}`, 10],
+  [ada, `/assignments/events/?cursor=start&assignment=${someOfAdas}`, 10],
+  // The nearest, and where these do not fill the page one's own.
+  [ada, '/assignments/events/?cursor=start', 2_600],
+  [bob, '/assignments/events/?cursor=start&limit=100', 3_700],
 ]
 
 describe.each(modes)('by an index, with %s', (mode) => {
@@ -99,6 +112,35 @@ describe.each(modes)('by an index, with %s', (mode) => {
     )
     expect(looked(scans)).toBeLessThanOrEqual(most)
   })
+})
+
+test.each(modes)('a look for all followers reads what is new and no more, with %s', async (mode) => {
+  const { body } = await call('POST', '/assignments/', { token: ada.token, body: { name: 'x', assignee: bob.id } })
+  const [position, at, event] = JSON.parse(Buffer.from(tip, 'base64url').toString())[0]
+  const place = { position, at, event }
+  const people = Array.from({ length: 50 }, () => newId(new Date()))
+  for (const [audience, found] of [
+    [people, 0],
+    [[...people, bob.id], 1],
+  ] as const) {
+    asked.length = 0
+    const page = await listEventsOf(db, [...audience], place, place, 100, now())
+    expect(page).toMatchObject({ events: found ? [{ assignment: body.id }] : [] })
+    const scans = scansIn(await explain(owner, asked.at(-1) as Asked, mode))
+    expect(scans.map((node) => node['Node Type'])).not.toContain('Seq Scan')
+    expect(looked(scans)).toBeLessThanOrEqual(10)
+  }
+  await call('DELETE', `/assignments/${body.id}/`, { token: ada.token })
+  await owner`delete from assignment_events where assignment = ${body.id}`
+})
+
+test('who catches up reads own events from an index, and as many others as the page shows', async () => {
+  asked.length = 0
+  await call('GET', '/assignments/events/?cursor=start&limit=100', { token: bob.token })
+  const scans = scansIn(await explain(owner, asked.at(-1) as Asked, 'force_generic_plan'))
+  const byPerson = scans.filter((node) => /(assignee|creator)_at_index/.test(String(node['Index Name'])))
+  expect(byPerson.length).toBeGreaterThanOrEqual(3)
+  expect(new Set(byPerson.map((node) => node['Node Type']))).toEqual(new Set(['Index Only Scan']))
 })
 
 const proxy = await startProxy(url)
@@ -156,6 +198,8 @@ describe('in as few round trips as can be, counted on the wire', () => {
     [200, 2, 'GET', '/assignments/', ada.token],
     [200, 2, 'GET', '/assignments/?search=quasar&count=true&status=done&ordering=name', ada.token],
     [200, 2, 'GET', '{id}history/', ada.token],
+    [200, 2, 'GET', '/assignments/events/', ada.token],
+    [200, 2, 'GET', '/assignments/events/?cursor=start&limit=100', bob.token],
     [200, 2, 'GET', '/assignments/reports/throughput/', ada.token],
     [200, 2, 'GET', '/assignments/reports/flow/?format=svg', ada.token],
     [200, 2, 'GET', '/assignments/?as_of=2026-06-01&search=x', ada.token],

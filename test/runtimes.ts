@@ -5,6 +5,7 @@ import { Writable } from 'node:stream'
 import pino from 'pino'
 import { nodeKdf } from '../src/accounts/node-kdf.ts'
 import { app } from '../src/app.ts'
+import { openFeed } from '../src/assignments/feed.ts'
 import { connect } from '../src/database/connect.ts'
 import { removeExpired } from '../src/database/expiry.ts'
 import { createDeferred } from '../src/deferred.ts'
@@ -44,13 +45,19 @@ export function openServices({ url, environment, now, options }: Start) {
   })
   const log = pino({ level: settings.LOG_LEVEL, formatters: { level: (level) => ({ level }) } }, stream)
   const { defer, settled } = createDeferred(log)
+  const feed = openFeed(db, { now, log, defer, tick: 10 })
   const services = {
-    ...{ db, settings, log, defer, now },
+    ...{ db, settings, log, defer, now, feed },
     kdf: nodeKdf(settings.PASSWORD_HASHER ?? 'pbkdf2_sha256'),
     send: createMailer(settings, (text) => lines.push(text)),
     asset: async () => new Response(''),
   } satisfies Omit<Services, 'address'>
-  return { services, lines, settled, close }
+  const end = async () => {
+    feed.close()
+    await settled()
+    await close()
+  }
+  return { services, lines, settled, close: end }
 }
 
 /** The app on Node, called in this process. */

@@ -90,6 +90,16 @@ export const listSessions = (db: Database, caller: Session, now: Date) =>
     .where(and(eq(sessions.user_id, caller.account.id), gt(sessions.expires_at, now.toISOString())))
     .orderBy(sql`${sessions.id} desc`)
 
+/** Those of some sessions, by their ids, that are still live. */
+export async function liveSessions(db: Database, ids: string[], now: Date): Promise<Set<string>> {
+  const rows = await db
+    .select({ id: sessions.id })
+    .from(sessions)
+    .innerJoin(users, isOfCurrentPassword)
+    .where(and(sql`${sessions.id} = any(${`{${ids.join(',')}}`}::uuid[])`, gt(sessions.expires_at, now.toISOString())))
+  return new Set(rows.map(({ id }) => id))
+}
+
 /** Ends one live session of an account. False when it has none of that id. */
 export async function endSession(db: Database, user_id: string, id: string, now: Date): Promise<boolean> {
   const ended = await db

@@ -4,7 +4,7 @@ import type { Database } from '../database/connect.ts'
 import { assignment_events } from '../database/schema.ts'
 import type { Cursor } from './cursors.ts'
 
-const { old_status, old_assignee, created_at, started_at, ...event } = getTableColumns(assignment_events)
+const { old_status, old_assignee, created_at, started_at, position, ...event } = getTableColumns(assignment_events)
 
 /**
  * A page of an assignment's events, oldest first, before or after the time of a cursor. Undefined when the caller could not

@@ -1,12 +1,22 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
-import { statuses } from '../database/schema.ts'
 import { header, id, json, protectedRoute, wellFormed } from '../openapi.ts'
 import { Problem } from '../problem.ts'
 import type { Asked, Env } from '../services.ts'
 import { instantPlace, readCursor, writeCursor } from './cursors.ts'
 import { listHistory } from './events.ts'
 import { type Filter, listAssignments, type Order, orderings, placeIn } from './listing.ts'
-import { AssignmentShown, asOf, Event, idOf, moment, person, refuseFuture, status } from './shapes.ts'
+import {
+  AssignmentShown,
+  asOf,
+  cursor,
+  Event,
+  idOf,
+  limit,
+  moment,
+  person,
+  refuseFuture,
+  severalStatuses,
+} from './shapes.ts'
 
 const link = z.string().nullable().openapi({ example: 'https://docket.example.com/assignments/?cursor=W1siMDE5O…' })
 const pageOf = <S extends z.ZodType>(schema: S) =>
@@ -18,28 +28,8 @@ const page = <S extends z.ZodType>(schema: S, description: string) => ({
   headers: { Link: header('`next` and `previous` once more (RFC 8288), where there are any.') },
 })
 
-/** A parameter that may be given once; several values come as an array, which a string is not. */
-const digits = (most: number) =>
-  z
-    .string()
-    .regex(/^[1-9]\d{0,2}$/, `Must be a number from 1 to ${most}`)
-    .transform(Number)
-    .refine((value) => value <= most, `Must be a number from 1 to ${most}`)
-    .openapi({ type: 'integer', minimum: 1, maximum: most })
-
-const limit = digits(100).default(20).openapi({ type: 'integer', minimum: 1, maximum: 100, default: 20 })
-const cursor = z.string().max(4096).optional().openapi({ description: 'From `next` or `previous`.' })
-
-const split = (separator: RegExp) => (value: string | string[]) => [value].flat().flatMap((one) => one.split(separator))
-
 const Query = z.strictObject({
-  status: z
-    .union([z.string(), z.array(z.string())])
-    .transform(split(/,/))
-    .pipe(z.array(status))
-    .transform((given) => statuses.filter((one) => given.includes(one)))
-    .optional()
-    .openapi({ type: 'array', items: { type: 'string', enum: [...statuses] }, example: ['todo', 'done'] }),
+  status: severalStatuses,
   assignee: person,
   creator: person,
   created_after: moment,

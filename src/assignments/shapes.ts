@@ -75,3 +75,24 @@ export async function refuseFuture(c: Asked, as_of: string | undefined) {
     await refuse(c, invalid([{ in: 'query', pointer: '/as_of', message: 'Must not be in the future' }]))
   }
 }
+
+/** One status or several, with commas between them or a parameter each. */
+export const severalStatuses = z
+  .union([z.string(), z.array(z.string())])
+  .transform((given) => [given].flat().flatMap((one) => one.split(',')))
+  .pipe(z.array(status))
+  .transform((given) => statuses.filter((one) => given.includes(one)))
+  .optional()
+  .openapi({ type: 'array', items: { type: 'string', enum: [...statuses] }, example: ['todo', 'done'] })
+
+/** A parameter that may be given once; several values come as an array, which a string is not. */
+const digits = (most: number) =>
+  z
+    .string()
+    .regex(/^[1-9]\d{0,2}$/, `Must be a number from 1 to ${most}`)
+    .transform(Number)
+    .refine((value) => value <= most, `Must be a number from 1 to ${most}`)
+    .openapi({ type: 'integer', minimum: 1, maximum: most })
+
+export const limit = digits(100).default(20).openapi({ type: 'integer', minimum: 1, maximum: 100, default: 20 })
+export const cursor = z.string().max(4096).optional().openapi({ description: 'From `next` or `previous`.' })

@@ -4,6 +4,7 @@ import { sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/postgres-js'
 import { migrate as applyMigrations } from 'drizzle-orm/postgres-js/migrator'
 import postgres from 'postgres'
+import { continuePositions } from './positions.ts'
 import { common_passwords } from './schema.ts'
 import { equipLog, type Tier } from './timescale.ts'
 
@@ -24,6 +25,7 @@ export async function migrate(url: string, days?: number): Promise<Tier> {
     await db.execute(sql`select pg_advisory_lock(${LOCK})`)
     await applyMigrations(db, { migrationsFolder })
     const tier = await equipLog(client, days)
+    await continuePositions(db)
     const passwords = [...dictionary['passwords-common'], ...patterns()].filter((password) => password.length >= 8)
     await db.execute(sql`
       insert into ${common_passwords} select jsonb_array_elements_text(${JSON.stringify(passwords)}::jsonb)

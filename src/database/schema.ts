@@ -1,6 +1,7 @@
 import { type SQL, sql } from 'drizzle-orm'
 import {
   type AnyPgColumn,
+  bigint,
   customType,
   index,
   integer,
@@ -179,6 +180,8 @@ export const assignment_events = pgTable(
     started_at: instant(),
     old_status: assignment_status(),
     old_assignee: uuid(),
+    /** Of the transaction that wrote it: what followers read on by, since it only grows. What is older than this has 0. */
+    position: bigint({ mode: 'bigint' }).notNull().default(sql`log_position(pg_current_xact_id())`),
   },
   // The time is in the key since a table that is split by time cannot hold a key without it. The indexes include what
   // reports ask, which only their migration can say.
@@ -187,5 +190,6 @@ export const assignment_events = pgTable(
     index().on(table.assignee, table.at),
     index().on(table.creator, table.at),
     index().on(table.old_assignee, table.at).where(sql`${table.old_assignee} <> ${table.assignee}`),
+    index().on(table.position, table.at),
   ],
 )
