@@ -8,7 +8,7 @@ import { createSignupBody, type Json, openDocket, PASSWORD } from './fixtures.ts
 import { startProxy } from './proxy.ts'
 
 const docket = await openDocket({ CORS_ORIGINS: 'https://app.example.com' })
-const { call, logIn, createUser, newestCode, pass, resend, settled, db, lines, url } = docket
+const { call, logIn, createUser, newestCode, pass, resend, settled, lines, url } = docket
 
 // One round instead of a million, counted.
 let derivations = 0
@@ -28,9 +28,6 @@ Object.assign(docket.services, { kdf, db: proxied.db })
 const signUp = (body: object) => call('POST', '/accounts/signup/', { body })
 const askReset = (email: string) => call('POST', '/accounts/password-reset/', { body: { email } })
 const activate = (code: string) => call('POST', '/accounts/activate-account/', { body: { code } })
-const reset = (code: string, new_password: string) =>
-  call('POST', '/accounts/password-reset/verify/', { body: { code, new_password } })
-
 /** An answer as its receiver can compare it with others. */
 const seen = ({ status, headers, body, text }: Awaited<ReturnType<typeof call>>) => ({
   status,
@@ -155,10 +152,12 @@ describe('an address is not taken over before its owner signs up', () => {
 })
 
 test('nothing in a stolen database logs anyone in, activates or resets anything', async () => {
+  const { call, createUser, logIn, settled, pass, services, db } = await openDocket()
+  services.kdf = kdf
   const { email, token } = await createUser({ password })
   await call('POST', '/assignments/', { token, body: { name: 'x' } })
-  await askReset(email)
-  await signUp(createSignupBody('pending@stolen.example'))
+  await call('POST', '/accounts/password-reset/', { body: { email } })
+  await call('POST', '/accounts/signup/', { body: createSignupBody('pending@stolen.example') })
   await settled()
   await logIn(email, 'wrong')
   const tables = await db.execute<{ name: string }>(
@@ -166,7 +165,7 @@ test('nothing in a stolen database logs anyone in, activates or resets anything'
   )
   const stored = new Set<string>()
   for (const { name } of tables) {
-    for (const row of await db.execute(sql.raw(`select * from ${name} order by random() limit 50`))) {
+    for (const row of await db.execute(sql.raw(`select * from ${name}`))) {
       for (const value of Object.values(row)) {
         const bytes = value instanceof Uint8Array ? Buffer.from(value) : undefined
         if (bytes)
@@ -176,7 +175,7 @@ test('nothing in a stolen database logs anyone in, activates or resets anything'
     }
   }
   for (const value of [...stored]) for (const part of value.split(/[$:"[\],{}]+/)) stored.add(part)
-  expect(stored.size).toBeGreaterThan(100)
+  expect(stored.size).toBeGreaterThan(50)
   expect([...stored]).toContain(password)
 
   for (const value of stored) {
@@ -185,8 +184,9 @@ test('nothing in a stolen database logs anyone in, activates or resets anything'
       const headers = { Authorization: `Bearer ${candidate}` }
       expect((await call('GET', '/accounts/', { headers })).status, candidate).toBe(401)
     }
-    expect((await activate(value)).status, value).toBe(400)
-    expect((await reset(value, 'orange horse battery')).status, value).toBe(400)
+    const verify = { code: value, new_password: 'orange horse battery' }
+    expect((await call('POST', '/accounts/activate-account/', { body: { code: value } })).status, value).toBe(400)
+    expect((await call('POST', '/accounts/password-reset/verify/', { body: verify })).status, value).toBe(400)
     expect((await logIn(email, value)).status, value).toBeGreaterThanOrEqual(400)
     pass(40)
   }
