@@ -122,7 +122,7 @@ const TYPES = [
     'application/json;charset=utf8',
   ],
 ]
-const METHODS = 'GET HEAD POST PUT PATCH DELETE OPTIONS QUERY PROPFIND X'.split(' ')
+const METHODS = 'GET HEAD POST PUT PATCH DELETE OPTIONS QUERY PROPFIND LINK'.split(' ')
 
 const units = fc.array(fc.nat(0xffff), { maxLength: 12 }).map((codes) => String.fromCharCode(...codes))
 
