@@ -104,7 +104,10 @@ export function readDocument(document: Json) {
     const id = headers.get('X-Request-Id') ?? ''
     claim(/^[\w=-]{1,255}$/.test(id), `X-Request-Id is ${id}`)
     claim(headers.get('X-Content-Type-Options') === 'nosniff', 'no nosniff')
-    claim(headers.get('Content-Security-Policy')?.startsWith("default-src 'none'"), 'no policy')
+    // The first one covers all but the other two (ASVS 5.0, 3.4.3 and 3.4.6).
+    for (const directive of ["default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"]) {
+      claim(headers.get('Content-Security-Policy')?.includes(directive), `its policy has no ${directive}`)
+    }
     claim(headers.get('Strict-Transport-Security'), 'no HSTS')
     claim(headers.get('Referrer-Policy') === 'no-referrer', 'no Referrer-Policy')
     claim(headers.get('Set-Cookie') === null, 'sets a cookie')
