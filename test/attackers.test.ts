@@ -1,4 +1,5 @@
 import { pbkdf2Sync } from 'node:crypto'
+import { readdir, readFile } from 'node:fs/promises'
 import { sql } from 'drizzle-orm'
 import { describe, expect, test } from 'vitest'
 import { hashPassword, type Kdf } from '../src/accounts/passwords.ts'
@@ -365,4 +366,13 @@ describe('what a client writes', () => {
       }
     },
   )
+})
+
+test('every test that SECURITY.md names is there', async () => {
+  const folder = new URL('.', import.meta.url)
+  const sources = (await readdir(folder)).map((file) => readFile(new URL(file, folder), 'utf8'))
+  const source = (await Promise.all(sources)).join('')
+  const titles = (await readFile(new URL('../SECURITY.md', folder), 'utf8')).matchAll(/“([^”]+)”/g)
+  const missing = [...titles].map(([, title]) => title as string).filter((title) => !source.includes(title))
+  expect(missing).toEqual([])
 })
