@@ -31,7 +31,7 @@ const noStore: MiddlewareHandler<Env> = (c, next) => {
 }
 
 const secure = secureHeaders({
-  contentSecurityPolicy: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
+  contentSecurityPolicy: { defaultSrc: ["'none'"], baseUri: ["'none'"], frameAncestors: ["'none'"] },
   strictTransportSecurity: 'max-age=31536000; includeSubDomains',
   overwrite: false,
   // Of no use to an API, or said by the policy above already.

@@ -103,8 +103,12 @@ function complete<R extends Declared>({ problems = [], ...route }: R, more: Answ
   } as unknown as R
 }
 
-/** A header of an answer. */
-export const header = (description: string) => ({ description, schema: { type: 'string' as const } })
+/** A header that an answer always has, unless told. */
+export const header = (description: string, required = true) => ({
+  description,
+  required,
+  schema: { type: 'string' as const },
+})
 
 const problemHeaders = (status: number) => ({
   'X-Request-Id': header('The id under which the log has the request.'),

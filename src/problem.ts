@@ -69,6 +69,8 @@ export const answerProblem: ErrorHandler<Env> = (error, c) => {
   if (problem !== rootCause(error)) c.env.log.error({ request_id, error: describe(error) }, problem.code)
   return c.body(problemBody(problem, request_id), problem.status as ContentfulStatusCode, {
     'Content-Type': 'application/problem+json',
+    // Every 401 has to say what would be accepted (RFC 9110, 15.5.2).
+    ...(problem.status === 401 && { 'WWW-Authenticate': 'Bearer' }),
     ...problem.details.headers,
   })
 }

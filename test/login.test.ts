@@ -81,6 +81,7 @@ test('an unknown address and a wrong password are answered in the same words', a
   const unknown = await logIn('unknown@example.com', PASSWORD)
   expect({ ...unknown.body, request_id: '' }).toEqual({ ...wrong.body, request_id: '' })
   expect([...unknown.headers.keys()]).toEqual([...wrong.headers.keys()])
+  expect(wrong.headers.get('WWW-Authenticate')).toBe('Bearer')
 })
 
 describe('a token', () => {

@@ -126,7 +126,7 @@ test('every answer has its headers, errors as well', async () => {
     expect(headers.get('X-Content-Type-Options')).toBe('nosniff')
     expect(headers.get('Referrer-Policy')).toBe('no-referrer')
     expect(headers.get('Strict-Transport-Security')).toMatch(/^max-age=31536000\b/)
-    expect(headers.get('Content-Security-Policy')).toBe("default-src 'none'; frame-ancestors 'none'")
+    expect(headers.get('Content-Security-Policy')).toBe("default-src 'none'; base-uri 'none'; frame-ancestors 'none'")
     expect(headers.get('Set-Cookie')).toBeNull()
   }
 })

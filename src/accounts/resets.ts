@@ -15,9 +15,9 @@ export async function createReset(db: Database, email: string, now: Date) {
   const expires_at = new Date(now.getTime() + RESET_MINUTES * 60_000).toISOString()
   await db
     .insert(password_resets)
-    .values({ user_id: user.account.id, code_hash, expires_at })
+    .values({ user_id: user.id, code_hash, expires_at })
     .onConflictDoUpdate({ target: password_resets.user_id, set: { code_hash, expires_at } })
-  return { email: user.account.email, code }
+  return { email: user.email, code }
 }
 
 /** The account that a live reset code is for, the code kept; undefined for any other text. */

@@ -9,7 +9,7 @@ import { loginFailures, mailRequests, mailsTo, refuseWeak, wrongCode, wrongCodes
 import { createSession, endSession, listSessions } from './sessions.ts'
 import { Account, code, email, message, newPassword, password } from './shapes.ts'
 import { activate, createSignup } from './signups.ts'
-import { findPendingPassword, findUser, rehash, renameUser } from './users.ts'
+import { findLogin, findUser, rehash, renameUser } from './users.ts'
 
 const name = z.string().trim().pipe(text(1, 150)).openapi({ minLength: 1, maxLength: 150, example: 'Ada' })
 
@@ -58,7 +58,7 @@ export const accounts = new OpenAPIHono<Env>()
         defer(async () => {
           if (code) return send(activationMail(signup.email, code, now))
           const owner = await findUser(db, signup.email)
-          if (owner) return send(accountExistsMail(owner.account.email, now))
+          if (owner) return send(accountExistsMail(owner.email, now))
         })
       }
       return c.json({ message: 'If the address can be signed up, a code is on its way to it.' }, 202)
@@ -100,27 +100,27 @@ export const accounts = new OpenAPIHono<Env>()
       const now = c.env.now()
       const attempts = loginFailures(email, clientOf(c))
       await requireRoom(c.env, ...attempts)
-      const user = await findUser(db, email)
-      const hash = user?.password ?? (await findPendingPassword(db, email, now)) ?? unmatchable(kdf)
+      const { account, password_version, stored } = await findLogin(db, email, now)
+      const hash = stored ?? unmatchable(kdf)
       if (!(await verifyPassword(kdf, password, hash))) {
         await spend(c.env, ...attempts)
         throw new Problem('invalid_credentials')
       }
       // Again, so that guesses sent all at once learn no more than guesses sent one by one.
       await requireRoom(c.env, ...attempts)
-      if (!user) throw new Problem('not_activated', { detail: 'Activate the account with the code that was mailed.' })
-      if (isOutdated(kdf, hash)) await improveHash(c.env, user.account.id, hash, password)
+      if (!account)
+        throw new Problem('not_activated', { detail: 'Activate the account with the code that was mailed.' })
+      if (isOutdated(kdf, hash)) await improveHash(c.env, account.id, hash, password)
       const session = await createSession(
         db,
         {
-          user_id: user.account.id,
-          password_version: user.password_version,
+          ...{ user_id: account.id, password_version },
           user_agent: c.req.header('User-Agent')?.slice(0, 256) ?? null,
           days: settings.SESSION_DAYS,
         },
         now,
       )
-      return c.json({ ...session, user: user.account }, 200)
+      return c.json({ ...session, user: account }, 200)
     },
   )
   .openapi(

@@ -1,4 +1,4 @@
-import { and, desc, eq, sql } from 'drizzle-orm'
+import { and, desc, eq, gt, sql } from 'drizzle-orm'
 import type { Database } from '../database/connect.ts'
 import { caseless, sessions, signups, users } from '../database/schema.ts'
 import type { Session } from './sessions.ts'
@@ -15,25 +15,35 @@ export const account = {
 
 export type Account = Pick<typeof users.$inferSelect, keyof typeof account>
 
-/** The account of an address, with what a login needs; undefined when there is none. */
-export async function findUser(db: Database, email: string) {
-  const [user] = await db
-    .select({ account, password: users.password, password_version: users.password_version })
-    .from(users)
-    .where(eq(caseless(users.email), caseless(email)))
+/** The account of an address; undefined when there is none. */
+export async function findUser(db: Database, email: string): Promise<Account | undefined> {
+  const [user] = await db.select(account).from(users).where(isOf(users.email, email))
   return user
 }
 
-/** The password of the newest live sign-up for an address; undefined when none waits. */
-export async function findPendingPassword(db: Database, email: string, now: Date): Promise<string | undefined> {
-  const [signup] = await db
+/**
+ * What a login to an address is judged by: the password of its account or, where there is none, of the newest live sign-up.
+ * One statement and one row for every address, so that it takes as long whether or not there is an account.
+ */
+export async function findLogin(db: Database, email: string, now: Date) {
+  const pending = db
     .select({ password: signups.password })
     .from(signups)
-    .where(and(eq(caseless(signups.email), caseless(email)), sql`${signups.expires_at} > ${now.toISOString()}`))
+    .where(and(isOf(signups.email, email), gt(signups.expires_at, now.toISOString())))
     .orderBy(desc(signups.id))
     .limit(1)
-  return signup?.password
+  const [found] = await db
+    .select({
+      account,
+      password_version: sql<number>`${users.password_version}`,
+      stored: sql<string | null>`coalesce(${users.password}, (${pending}))`,
+    })
+    .from(sql`(select) as one`)
+    .leftJoin(users, isOf(users.email, email))
+  return found as NonNullable<typeof found>
 }
+
+const isOf = (column: typeof users.email | typeof signups.email, email: string) => eq(caseless(column), caseless(email))
 
 /** Changes the names that are given. Undefined when the account is gone. */
 export async function renameUser(db: Database, id: string, names: Names, now: Date) {

@@ -38,7 +38,7 @@ const STYLE = `@media (prefers-color-scheme:dark){${fills.join('')}.edge{stroke:
 const hash = encodeBase64(digest(STYLE))
 
 /** The Content-Security-Policy of a chart that is opened by itself: it may use its own style, and nothing else. */
-export const CHART_POLICY = `default-src 'none'; style-src 'sha256-${hash}'; frame-ancestors 'none'`
+export const CHART_POLICY = `default-src 'none'; style-src 'sha256-${hash}'; base-uri 'none'; frame-ancestors 'none'`
 
 /** Draws what happened in each bucket as an SVG document: bars side by side, or stacked where they would be too thin. */
 export function drawThroughput(report: Report<Throughput>): string {

@@ -25,7 +25,7 @@ const Page = pageOf(AssignmentShown).extend({ count: z.int().optional().openapi(
 
 const page = <S extends z.ZodType>(schema: S, description: string) => ({
   ...json(schema, description),
-  headers: { Link: header('`next` and `previous` once more (RFC 8288), where there are any.') },
+  headers: { Link: header('`next` and `previous` once more (RFC 8288), where there are any.', false) },
 })
 
 const Query = z.strictObject({

@@ -1,7 +1,7 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import { accepts } from 'hono/accepts'
-import { instant, invalid, protectedRoute } from '../openapi.ts'
+import { header, instant, invalid, protectedRoute } from '../openapi.ts'
 import type { Asked, Env } from '../services.ts'
 import { bucketSizes, bucketsOf, isTimezone } from './buckets.ts'
 import { CHART_POLICY, drawFlow, drawThroughput } from './charts.ts'
@@ -54,7 +54,7 @@ const answers = <S extends z.ZodType>(schema: S, description: string) => ({
   200: {
     description,
     headers: {
-      Vary: { description: 'The form goes by `Accept`.', schema: { type: 'string' as const, example: 'Accept' } },
+      Vary: { ...header('The form goes by `Accept`.'), schema: { type: 'string' as const, example: 'Accept' } },
     },
     content: {
       'application/json': { schema },

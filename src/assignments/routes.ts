@@ -42,7 +42,7 @@ const ifNoneMatch = z.object({
 })
 
 const etag = {
-  ETag: { description: 'The version, as an entity tag.', schema: { type: 'string' as const, example: '"3"' } },
+  ETag: { ...header('The version, as an entity tag.'), schema: { type: 'string' as const, example: '"3"' } },
 }
 const shown = (description: string) => ({ ...json(AssignmentShown, description), headers: etag })
 const tags = ['Assignments']

@@ -1,0 +1,306 @@
+import fc from 'fast-check'
+import type { Operation } from './document.ts'
+import type { Json } from './fixtures.ts'
+
+/** Texts that have broken somebody's server, as JSON. */
+const TEXTS: string[] = JSON.parse(String.raw`[
+  "", " ", "\t", "\n", "\u0000", "a\u0000b", "\ud800", "\udfff", "x\ud83d", "\udbff\udfff", "\ufeff", "\u202e", "\u2028", "\u0007\u001b[2J",
+  "'; drop table users; --", "\" or 1=1", "$1", "$${'{7*7}'}", "{{7*7}}", "<script>alert(1)</script>", "\\", "%_\\", "\"", "\"\"", ",",
+  "\r\nSet-Cookie: a=b", "../../etc/passwd", "%", "%00", "%zz", "%ff", "%e0%a4", "?", "#", "&", "=", "/", "+", "\u0130", "\u00df", "\ufb00",
+  "__proto__", "constructor", "toString", "null", "undefined", "NaN", "true", "false", "me", "ME", "*", "'1'", "a@b", "A@B.C\r\nBcc: x@y.z",
+  "-1", "0", "-0", "1", "01", "1e3", "0x10", " 12 ", "100", "101", "1.5", "2147483648", "W/\"1\"", "\"1\"", "\"1\", \"2\"", "\"9999999999\"",
+  "2026-02-30", "2026-11-22", "2026-11-22t10:00:00z", "2026-11-22T10:00:00", "2026-11-22T10:00:00.123456789+05:30", "2026-12-31T23:59:60Z",
+  "0000-01-01", "0001-01-01", "1969-12-31", "1970-01-01", "9998-12-31", "9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59-23:59",
+  "-000001-01-01T00:00:00Z", "+275760-09-13T00:00:00Z", "2026-11-22T24:00:00Z", "hour", "month", "svg", "localtime", "posixrules",
+  "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff", "01986F5E-7C00-7000-8000-0123456789AB",
+  "Etc/GMT+12", "europe/berlin", "Pacific/Apia", "America/Scoresbysund", "+05:30", "EST5EDT", "e\u0301", "\ud834\udd1e",
+  "-name", "name,-status", "created_at,created_at", "name,status,updated_at,created_at", "name,", "-"
+]`)
+const LONG = ['9'.repeat(400), '😀'.repeat(256), 'a'.repeat(255), 'a'.repeat(256), 'a'.repeat(10_001)]
+
+/** JSON as nobody's schema has it, and as nobody's JSON.stringify writes it. */
+const VALUES =
+  String.raw`null true false 0 -0 1 1.5 -1 1e999 -1e999 1e-999 9007199254740993 [] {} [[]] [null] ["x"] "\ud800"
+  "\u0000" {"__proto__":{"a":1}} {"constructor":{"prototype":{}}} NaN 'x' 01 +1 .5 0x10 "\x"`.split(/\s+/)
+const DEEP = [
+  '['.repeat(3000) + ']'.repeat(3000),
+  '{"a":'.repeat(3000) + '1'.concat('}'.repeat(3000)),
+  '9'.repeat(5000),
+]
+
+const NAMES =
+  `__proto__ constructor prototype toString hasOwnProperty id is_admin password ~ / ~1/~0 Name user_id creator
+  version`.split(/\s+/)
+
+// A path's own text replaced, as String.replace has it.
+const PATHS: [string, string][] = JSON.parse(String.raw`[
+  ["^", "/"], ["$", "/"], ["$", "%00"], ["$", "..;/"], ["a", "%61"], ["a", "A"], ["$", "%zz"], ["$", "%ff/"], ["/", "/./"], ["$", "%2f"],
+  ["$", ";a=b"], ["s/", "s//"], ["/$", ".json"], ["^", "/v1"], ["..$", ""], ["/", "\\"], ["$", "x"], ["$", "%e2%80%ae"]
+]`)
+
+const QUERIES = '% %zz a=%ff = a & && =x ? %00=%00 a[]=1 a[b]=1 +=+ a=1&a=2'.split(' ')
+
+// «{}» stands for what is there already.
+const BODIES = [
+  '\n{} \t',
+  '{}{}',
+  '[{}]',
+  '{},',
+  '{}//x',
+  ")]}',\n{}",
+  'x{}',
+  '{}\0',
+  '',
+  ' ',
+  '['.repeat(100_000),
+  '"{}"',
+]
+
+const AUTHORIZATIONS = [
+  '{}',
+  'Bearer',
+  'Bearer {}, Bearer {}',
+  'Basic {}',
+  'Bearer "{}"',
+  'Bearer dkt_{}',
+  'Bearer:{}',
+  '{} Bearer',
+]
+const GOOD = ['Bearer {}', 'bearer {}', 'Token {}', 'TOKEN   {} ']
+
+const HEADERS =
+  `Accept Accept-Language Accept-Encoding X-Request-Id User-Agent Origin Cookie Range Referer Host X-Forwarded-For
+  X-Forwarded-Proto X-Forwarded-Host X-HTTP-Method-Override Content-Encoding Content-Length If-Match If-None-Match If-Modified-Since
+  Transfer-Encoding Connection X-Original-URL Last-Event-ID Access-Control-Request-Method CF-Connecting-IP Prefer`.split(
+    /\s+/,
+  )
+const HEADER_VALUES = [
+  ...[
+    'image/svg+xml',
+    'application/json;q=0',
+    '*/*;q=0.1, image/svg+xml;q=2',
+    'text/html',
+    ',;=',
+    'x'.repeat(4000),
+    '*',
+    '5',
+    '-1',
+  ],
+  ...[
+    '"1","2","3"',
+    '"',
+    'null',
+    'https://evil.example',
+    '127.0.0.1',
+    '::1',
+    'gzip',
+    '99999999',
+    'chunked',
+    'bytes=0-1',
+  ],
+]
+const TYPES = [
+  ...[
+    '',
+    'text/plain',
+    'application/x-www-form-urlencoded',
+    'multipart/form-data; boundary=x',
+    'application/jsonx',
+    'text/json',
+  ],
+  ...[
+    'application/json; charset=utf-16',
+    'application/json; charset=latin1',
+    'application/json;;',
+    'application/problem+json',
+    '*/*',
+  ],
+  ...[
+    'application/json, text/plain',
+    'APPLICATION/JSON',
+    'application/json; charset="utf-8"',
+    'application/json;charset=utf8',
+  ],
+]
+const METHODS = 'GET HEAD POST PUT PATCH DELETE OPTIONS QUERY PROPFIND LINK'.split(' ')
+
+const units = fc.array(fc.nat(0xffff), { maxLength: 12 }).map((codes) => String.fromCharCode(...codes))
+
+const hostileText = fc.oneof(
+  { weight: 8, arbitrary: fc.constantFrom(...TEXTS) },
+  { weight: 1, arbitrary: fc.constantFrom(...LONG) },
+  { weight: 2, arbitrary: fc.string({ unit: 'binary', maxLength: 30 }) },
+  // Any UTF-16, lone surrogates too.
+  { weight: 2, arbitrary: units },
+  { weight: 1, arbitrary: fc.uuid() },
+)
+
+const hostileJson = fc.oneof(
+  { weight: 4, arbitrary: fc.constantFrom(...VALUES) },
+  { weight: 4, arbitrary: hostileText.map((text) => JSON.stringify(text)) },
+  { weight: 1, arbitrary: fc.constantFrom(...DEEP) },
+  { weight: 1, arbitrary: fc.jsonValue().map((value) => JSON.stringify(value)) },
+)
+
+const hostileName = fc.oneof(fc.constantFrom(...NAMES, '', '\0', '\ud800', 'a'.repeat(300)), hostileText)
+
+/** A value to be looked up when it is needed, among those that mean something by then: the name says which. */
+export class Known {
+  readonly name: string
+  readonly pick: number
+  constructor(name: string, pick: number) {
+    this.name = name
+    this.pick = pick
+  }
+}
+
+/** The parameters and fields of which a random value is of little use. */
+const isKnown = (name: string) => /^(id|email|code|assignee|creator|if-.*|(.*_)?password)$/.test(name)
+
+/** A request in the making, for one operation. */
+export type Plan = {
+  operation: Operation
+  method: string
+  /** Of the path's parameters. */
+  params: [string, unknown][]
+  path: [string, string]
+  query: [string, unknown][]
+  rawQuery: string
+  headers: [string, unknown][]
+  /** Who asks, by any number. */
+  person: number
+  authorization: string | undefined
+  /** Which of the links that answers gave is followed, by any number. */
+  link: number | undefined
+  body: Json | undefined
+  edit: (text: string) => string
+  encode: (text: string) => Uint8Array
+  type: string
+  isChunked: boolean
+}
+
+const mostly = <T>(good: fc.Arbitrary<T>, bad: fc.Arbitrary<T>, weight: number): fc.Arbitrary<T> =>
+  fc.oneof({ weight, arbitrary: good }, { weight: 1, arbitrary: bad })
+
+/** Requests for an operation, by its document alone: half of them right, and the others wrong in one way or in several. */
+export function requestsFor(operation: Operation): fc.Arbitrary<Plan> {
+  const inPlace = (place: string): Json[] =>
+    (operation.declared.parameters ?? []).filter((one: Json) => one.in === place)
+  const pair = ({ name, schema }: Json) =>
+    mostly<unknown>(valuesOf(schema, name), hostileText, 14).map((value): [string, unknown] => [name, value])
+  const some = (place: string): fc.Arbitrary<[string, unknown][]> => {
+    const pairs = inPlace(place).map(pair)
+    const none = fc.constant<[string, unknown][]>([])
+    return pairs.length > 0 ? fc.oneof(none, fc.array(fc.oneof(...pairs), { maxLength: 4 })) : none
+  }
+  const once = some('query').map((pairs) => [...new Map(pairs)])
+  const stranger = fc.tuple(hostileName, hostileText).map((one): [string, unknown][] => [one])
+
+  return fc.record<Plan>({
+    operation: fc.constant(operation),
+    method: mostly(fc.constant(operation.method), fc.constantFrom(...METHODS), 25),
+    params: fc.tuple(...inPlace('path').map(pair)),
+    path: mostly(fc.constantFrom<[string, string][]>(['$', ''], ['/$', '']), fc.constantFrom(...PATHS), 30),
+    query: mostly<[string, unknown][]>(once, fc.oneof(some('query'), stranger), 20),
+    rawQuery: mostly(fc.constant(''), fc.constantFrom(...QUERIES), 40),
+    headers: fc.oneof(
+      { weight: 5, arbitrary: some('header') },
+      {
+        weight: 1,
+        arbitrary: fc.array(
+          fc.tuple(fc.constantFrom(...HEADERS), fc.oneof(fc.constantFrom(...HEADER_VALUES), hostileText)),
+          { maxLength: 3 },
+        ),
+      },
+    ),
+    person: fc.nat(),
+    authorization: fc.oneof(
+      { weight: 10, arbitrary: fc.constantFrom('Bearer {}', ...GOOD) },
+      { weight: 1, arbitrary: fc.constantFrom(undefined, ...AUTHORIZATIONS) },
+      { weight: 1, arbitrary: hostileText.map((text) => `Bearer {}${text}x`) },
+    ),
+    link: fc.option(fc.nat(), { nil: undefined, freq: 1 }),
+    body: operation.body
+      ? mostly<Json | undefined>(objectsOf(operation.body), fc.constant(undefined), 40)
+      : mostly<Json | undefined>(fc.constant(undefined), fc.constantFrom({}, { a: 1 }), 14),
+    edit: mostly(
+      fc.constant((text: string) => text),
+      edits,
+      6,
+    ),
+    encode: mostly(fc.constant(utf8), encodings, 30),
+    type: mostly(fc.constantFrom('application/json', 'application/json; charset=utf-8'), fc.constantFrom(...TYPES), 30),
+    isChunked: fc.oneof({ weight: 9, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
+  })
+}
+
+/** Whether an Authorization is one that the contract takes. */
+export const isGood = (authorization: string | undefined) => GOOD.includes(authorization ?? '')
+
+/** A change to a body as it is written: a field more, doubled, of another type, or gone; or the text itself. */
+const edits = fc
+  .tuple(fc.nat(), hostileName, hostileJson, fc.constantFrom(...BODIES), fc.nat(6))
+  .map(([at, name, json, body, kind]) => (text: string): string => {
+    const names = Object.keys(JSON.parse(text))
+    const own = names[at % names.length] ?? name
+    const members = names.map(
+      (one) => `${JSON.stringify(one)}:${one === own && kind < 2 ? json : JSON.stringify(JSON.parse(text)[one])}`,
+    )
+    const cut = at % (text.length + 1)
+    if (kind < 2) return `{${members.join(',')}}`
+    if (kind === 2) return `{${[`${JSON.stringify(name)}:${json}`, ...members].join(',')}}`
+    if (kind === 3) return `{${[`${JSON.stringify(own)}:${json}`, ...members].join(',')}}`
+    if (kind === 4) return `{${members.filter((_, index) => names[index] !== own).join(',')}}`
+    if (kind === 5) return text.slice(0, cut) + name + text.slice(cut + (at % 2))
+    return body.replaceAll('{}', () => text)
+  })
+
+const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text)
+
+const encodings = fc.oneof(
+  fc.constantFrom<((text: string) => Uint8Array)[]>(
+    (text) => utf8(`\ufeff${text}`),
+    (text) => Buffer.from(`\ufeff${text}`, 'utf16le'),
+    (text) => Buffer.from(text, 'latin1'),
+    (text) => utf8(text.padEnd(300_000)),
+  ),
+  fc
+    .tuple(
+      fc.nat(),
+      fc.constantFrom([0xff], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80], [0xe2, 0x82], [0]),
+    )
+    .map(
+      ([at, bad]) =>
+        (text: string) =>
+          new Uint8Array([...utf8(text.slice(0, at % text.length)), ...bad, ...utf8(text.slice(at % text.length))]),
+    ),
+)
+
+/** Values that a schema takes. */
+function valuesOf(schema: Json, name: string): fc.Arbitrary<unknown> {
+  const told = schema.example ?? schema.default ?? /For example `([^`]+)`/.exec(schema.description ?? '')?.[1]
+  return fc.oneof(
+    { weight: 1, arbitrary: typed(schema, name) },
+    ...(told === undefined || isKnown(name) ? [] : [{ weight: 2, arbitrary: fc.constant(told) }]),
+    ...(isKnown(name) ? [{ weight: 4, arbitrary: fc.nat().map((pick) => new Known(name, pick)) }] : []),
+  )
+}
+
+function typed(schema: Json, name: string): fc.Arbitrary<unknown> {
+  const { type, format, minimum = -(2 ** 53), maximum = 2 ** 53, minLength = 0, maxLength = 4096 } = schema
+  if (schema.enum) return fc.constantFrom(...schema.enum)
+  if (type === 'integer') return fc.integer({ min: minimum, max: maximum })
+  if (type === 'boolean') return fc.boolean()
+  if (type === 'array') return fc.array(valuesOf(schema.items, name), { maxLength: 3 })
+  if (type === 'object') return objectsOf(schema)
+  if (type !== 'string') throw new Error(`No values are known of ${JSON.stringify(schema)}`)
+  if (format === 'uuid') return fc.uuid({ version: [4, 7] })
+  if (format === 'email') return fc.emailAddress()
+  return fc.string({ unit: 'binary', minLength, maxLength: Math.min(maxLength, minLength + 40) })
+}
+
+/** Objects that a schema takes, with all that is required and some of the rest. */
+const objectsOf = ({ properties = {}, required = [] }: Json): fc.Arbitrary<Json> =>
+  fc.record(Object.fromEntries(Object.entries<Json>(properties).map(([name, part]) => [name, valuesOf(part, name)])), {
+    requiredKeys: required,
+  })
