@@ -92,7 +92,7 @@ export function bareAnswer(problem: Problem): Response {
   const headers = {
     ...{ 'Content-Type': 'application/problem+json', 'X-Request-Id': id, 'Cache-Control': 'no-store' },
     ...{ 'X-Content-Type-Options': 'nosniff', 'Referrer-Policy': 'no-referrer' },
-    'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
+    'Content-Security-Policy': "default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
     'Strict-Transport-Security': 'max-age=31536000; includeSubDomains',
   }
   return new Response(problemBody(problem, id), { status: problem.status, headers })

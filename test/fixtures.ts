@@ -9,6 +9,7 @@ import { app } from '../src/app.ts'
 import { newId } from '../src/crypto.ts'
 import { connect } from '../src/database/connect.ts'
 import { users } from '../src/database/schema.ts'
+import type { Services } from '../src/services.ts'
 import { startNode, startWorker } from './runtimes.ts'
 
 declare module 'vitest' {
@@ -91,6 +92,7 @@ export async function openDocket(
   }
   const runtime = await start({ url, environment: full, now, options })
   const { ask, settled, clean, lines } = runtime
+  const services = runtime.services as Omit<Services, 'address'>
   // The test's own way to the database.
   const { db, close } = connect(url, { max: 4 })
 
@@ -157,7 +159,7 @@ export async function openDocket(
   })
 
   return {
-    ...{ call, settled, clean, createUser, logIn, clock, now, db, url, resend, lines },
+    ...{ call, settled, clean, createUser, logIn, clock, now, db, url, resend, lines, services },
     /** The code in the newest mail. */
     newestCode: async () => {
       await settled()

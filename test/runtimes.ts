@@ -22,6 +22,8 @@ export type Runtime = {
   clean: () => Promise<void>
   /** The lines of the log so far. */
   lines: () => string[]
+  /** What each request is given, where it is within reach: on Node. */
+  services?: Omit<Services, 'address'>
   close: () => Promise<void>
 }
 
@@ -64,6 +66,7 @@ export function openServices({ url, environment, now, options }: Start) {
 export async function startNode(start: Start): Promise<Runtime> {
   const { services, lines, settled, close } = openServices(start)
   return {
+    services,
     ask: async (path, init, address) => app.request(path, init, { ...services, address }),
     settled,
     clean: () => removeExpired(services.db, start.now()),
