@@ -58,7 +58,10 @@ export function readDocument(document: Json) {
   function operationsAt(url: string): Operation[] {
     const { pathname } = new URL(url, 'http://localhost')
     const path = pathname.replace(/%[0-7][0-9a-f]/gi, (one) => (/%2f/i.test(one) ? one : decodeURIComponent(one)))
-    return operations.filter((_, index) => patterns[index]?.test(path))
+    const matching = operations.filter((_, index) => patterns[index]?.test(path))
+    // A path without a template goes first (OpenAPI 3.1, 4.8.8.2).
+    const literal = matching.filter((one) => !one.path.includes('{'))
+    return literal.length > 0 ? literal : matching
   }
 
   /** The operation that a request is for; undefined where the document has none. */
