@@ -35,7 +35,7 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: 'workers', exclude: named(onlyNode), provide: { runtime: 'workers' } },
+        test: { name: 'workers', exclude: named(onlyNode), isolate: false, provide: { runtime: 'workers' } },
       },
     ],
   },

@@ -50,3 +50,16 @@ test('the removal takes what nobody can use any more, and nothing else', async (
   expect(await db.$count(users)).toBe(3)
   expect(await db.$count(common_passwords)).toBeGreaterThan(10_000)
 })
+
+test('a reset code that has expired is kept for the hour in which it may be asked for again', async () => {
+  const { email } = await createUser()
+  await createReset(db, email, now())
+  for (const [seconds, left] of [
+    [75 * 60, 1],
+    [1, 0],
+  ] as const) {
+    pass(seconds)
+    await clean()
+    expect((await rows()).password_resets).toBe(left)
+  }
+})

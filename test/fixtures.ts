@@ -159,7 +159,7 @@ export async function openDocket(
   })
 
   return {
-    ...{ call, settled, clean, createUser, logIn, clock, now, db, url, resend, lines, services },
+    ...{ ask, call, settled, clean, createUser, logIn, clock, now, db, url, resend, lines, services },
     /** The code in the newest mail. */
     newestCode: async () => {
       await settled()
@@ -209,7 +209,10 @@ const routes = app.openAPIRegistry.definitions
 /** Fails when an answer is of a status that its route does not declare, or holds more or less than its schema says. */
 function expectDeclared(method: string, path: string, status: number, type: string, body: unknown) {
   const asked = method === 'HEAD' ? 'get' : method.toLowerCase()
-  const route = routes.find((one) => one.method === asked && one.pattern.test(path.split('?')[0] ?? ''))
+  const here = routes.filter(({ pattern }) => pattern.test(path.split('?')[0] ?? ''))
+  // A path without a template goes first (OpenAPI 3.1, 4.8.8.2).
+  const literal = here.filter((one) => !one.path.includes('{'))
+  const route = (literal.length > 0 ? literal : here).find((one) => one.method === asked)
   if (!route) return
   const declared = route.responses[status] as { content?: Record<string, { schema: z.ZodType }> } | undefined
   if (!declared) throw new Error(`${method} ${path} answered ${status}, which it does not declare`)

@@ -109,6 +109,27 @@ describe('mail', () => {
     expect(mails()).toBe(7)
   })
 
+  test('that a stranger has used up keeps no owner from a reset: the last code is good again', async () => {
+    const { email } = await createUser()
+    for (let mails = 0; mails < 5; mails++) {
+      await askReset(email)
+      await settled()
+      pass(60)
+    }
+    const code = await newestCode()
+    pass(40 * 60)
+    const reset = () =>
+      call('POST', '/accounts/password-reset/verify/', { body: { code, new_password: 'orange horse' } })
+    expect(await reset()).toMatchObject({ status: 400 })
+    await askReset(email.toUpperCase())
+    expect(await newestCode()).toBe(code)
+    pass(14 * 60)
+    expect(await reset()).toMatchObject({ status: 200 })
+    await askReset(email)
+    await settled()
+    expect(await reset()).toMatchObject({ status: 400, body: { code: 'invalid_code' } })
+  })
+
   test('that was held back leaves the code before it good', async () => {
     const email = 'impatient@example.com'
     await signUp(email)

@@ -1,3 +1,36 @@
+import type { Json, openDocket } from './fixtures.ts'
+
+type Docket = Awaited<ReturnType<typeof openDocket>>
+
+export type Person = Awaited<ReturnType<Docket['createUser']>>
+
+/** What people do to assignments, each a millisecond after the one before, and what they then hear of it. */
+export function verbsOf({ call, pass }: Docket) {
+  const create = async ({ token }: Person, fields: object = {}): Promise<Json> => {
+    pass(1)
+    return (await call('POST', '/assignments/', { token, body: { name: 'x', ...fields } })).body
+  }
+  const change = ({ token }: Person, { id }: Json, fields: object) => {
+    pass(1)
+    return call('PATCH', `/assignments/${id}/`, { token, body: fields })
+  }
+  const remove = ({ token }: Person, { id }: Json) => call('DELETE', `/assignments/${id}/`, { token })
+
+  /** What a person gets in one page; with a cursor, after it. */
+  async function poll({ token }: Person, cursor?: string, query: Record<string, string> = {}) {
+    const given = { limit: '100', ...(cursor !== undefined && { cursor }), ...query }
+    return (await call('GET', `/assignments/events/?${new URLSearchParams(given)}`, { token })).body as {
+      next: string
+      results: Json[]
+    }
+  }
+
+  return { create, change, remove, poll }
+}
+
+/** Events in short. */
+export const told = (results: Json[]) => results.map(({ kind, version }) => `${kind} ${version}`)
+
 /** One block of a stream of server-sent events: its fields, and its comments under ''. */
 export type Block = { event?: string; id?: string; data?: string; retry?: string; comment?: string }
 

@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import { openDocket } from './fixtures.ts'
+import { readStream, verbsOf } from './stream.ts'
 
 // What is the Worker's own. That it answers as Node does is told by the other tests of its project.
 
-const { call, createUser, db, settled } = await openDocket()
+const docket = await openDocket()
+const { ask, call, createUser, db, settled } = docket
 const { token } = await createUser()
 
 /** The connections to its database, but for this test's own. */
@@ -49,6 +51,35 @@ describe('a thousand requests at once', () => {
     expect(await call('GET', '/assignments/', { token })).toMatchObject({ status: 200 })
   })
 })
+
+test('a stream tells what happens while it lasts, and leaves no connection behind', async () => {
+  const { create, change } = verbsOf(docket)
+  const person = await createUser()
+  const gone = new AbortController()
+  const headers = { Authorization: `Bearer ${person.token}`, Accept: 'text/event-stream' }
+  const answer = await ask('/assignments/events/', { headers, signal: gone.signal }, '192.0.2.1')
+  expect([answer.status, answer.headers.get('Content-Type')]).toEqual([200, 'text/event-stream'])
+  const stream = readStream(answer.body)
+  const made = await create(person)
+  await change(person, made, { status: 'done' })
+  const events = await stream.take(2)
+  expect(events.map(({ event }) => event)).toEqual(['created', 'changed'])
+  expect(JSON.parse(events[1]?.data ?? '')).toMatchObject({ assignment: made.id, status: 'done', version: 2 })
+  await change(person, made, { status: 'error' })
+
+  const resumed = await ask(
+    '/assignments/events/',
+    { headers: { ...headers, 'Last-Event-ID': events[0]?.id ?? '' }, signal: gone.signal },
+    '192.0.2.1',
+  )
+  const rest = await readStream(resumed.body).take(2)
+  expect(rest.map(({ data }) => JSON.parse(data ?? '').version)).toEqual([2, 3])
+
+  await call('POST', '/accounts/logout/', { token: person.token })
+  // The end of their session is the end of them both.
+  expect(await stream.take(2)).toHaveLength(1)
+  gone.abort()
+}, 60_000)
 
 describe('a wrong setting', () => {
   test('is a problem for the client, and a sentence in the log', async () => {

@@ -1,6 +1,6 @@
-import { and, eq, gt, sql } from 'drizzle-orm'
+import { and, eq, gt, inArray, sql } from 'drizzle-orm'
 import type { Database } from '../database/connect.ts'
-import { password_resets, users } from '../database/schema.ts'
+import { caseless, password_resets, users } from '../database/schema.ts'
 import { hashCode, newCode } from './codes.ts'
 import { account, findUser } from './users.ts'
 
@@ -12,12 +12,27 @@ export async function createReset(db: Database, email: string, now: Date) {
   if (!user) return undefined
   const code = newCode()
   const code_hash = hashCode(code) as Uint8Array
-  const expires_at = new Date(now.getTime() + RESET_MINUTES * 60_000).toISOString()
+  const expires_at = expiry(now)
   await db
     .insert(password_resets)
     .values({ user_id: user.id, code_hash, expires_at })
     .onConflictDoUpdate({ target: password_resets.user_id, set: { code_hash, expires_at } })
   return { email: user.email, code }
+}
+
+/**
+ * Lets the last code of an address's account, if it is not used, be good from now on for as long as a new one: so a stranger
+ * who uses up the mails that an address may get does not keep its owner from a reset.
+ */
+export async function prolongReset(db: Database, email: string, now: Date): Promise<void> {
+  const owner = db
+    .select({ id: users.id })
+    .from(users)
+    .where(eq(caseless(users.email), caseless(email)))
+  await db
+    .update(password_resets)
+    .set({ expires_at: expiry(now) })
+    .where(inArray(password_resets.user_id, owner))
 }
 
 /** The account that a live reset code is for, the code kept; undefined for any other text. */
@@ -48,6 +63,8 @@ export async function resetPassword(db: Database, code: string, password: string
     .returning({ id: users.id })
   return reset.length > 0
 }
+
+const expiry = (now: Date) => new Date(now.getTime() + RESET_MINUTES * 60_000).toISOString()
 
 const isLive = (code_hash: Uint8Array, now: Date) =>
   and(eq(password_resets.code_hash, code_hash), gt(password_resets.expires_at, now.toISOString()))

@@ -8,7 +8,11 @@ import { password_resets, rate_limits, sessions, signups, users } from './schema
  */
 export async function removeExpired(db: Database, now: Date): Promise<void> {
   const at = now.toISOString()
-  for (const table of [signups, password_resets, rate_limits]) await db.delete(table).where(lt(table.expires_at, at))
+  for (const table of [signups, rate_limits]) await db.delete(table).where(lt(table.expires_at, at))
+  // Within the hour that limits mails to an address, its last code may be asked for again.
+  await db
+    .delete(password_resets)
+    .where(lt(password_resets.expires_at, new Date(now.getTime() - 3_600_000).toISOString()))
   const superseded = sql`${sessions.password_version} < (
     select ${users.password_version} from ${users} where ${users.id} = ${sessions.user_id})`
   await db.delete(sessions).where(or(lt(sessions.expires_at, at), superseded))

@@ -25,7 +25,7 @@ export const accountExistsMail = (to: string, at: Date): Mail =>
 export const resetMail = (to: string, code: string, at: Date): Mail =>
   compose(to, 'Reset your password', code, [
     `Somebody, we hope you, asked for a new password for your Docket account at ${time(at)}. This code sets it:`,
-    `It is good once, for ${RESET_MINUTES} minutes, and asking again ends it.`,
+    `It is good once, for ${RESET_MINUTES} minutes. Asking again sends another, which ends this one; beyond five in an hour no other is sent, and this one is good for ${RESET_MINUTES} minutes more.`,
     'If you did not ask, ignore this mail: your password is as it was.',
   ])
 
