@@ -79,6 +79,7 @@ test('a stream tells what happens while it lasts, and leaves no connection behin
   // The end of their session is the end of them both.
   expect(await stream.take(2)).toHaveLength(1)
   gone.abort()
+  while ((await connections()) > 0);
 }, 60_000)
 
 describe('a wrong setting', () => {
