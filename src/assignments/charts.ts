@@ -130,9 +130,6 @@ const text = (x: number, y: number, content: string, look: string) =>
 const escapeXml = (content: string) =>
   content.replace(/\p{C}/gu, '\uFFFD').replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
 
-const grouped = new Intl.NumberFormat('en')
-const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 })
-
 type Format = Intl.DateTimeFormatOptions
 type Dates = { label: Format; below: Format; full: Format; steps: number[] }
 const days: Omit<Dates, 'steps'> = {
@@ -198,6 +195,9 @@ function draw({ bucket, from, to, timezone }: Report<unknown>, chart: Chart): st
   const { timeZone, zone } = zoneOf(timezone)
   const { steps, ...formats } = DATES[bucket]
   const dates = (format: Format) => new Intl.DateTimeFormat('en-GB', { ...format, timeZone })
+  // Here and not above, where the first of them was a tenth of a Worker's start.
+  const grouped = new Intl.NumberFormat('en')
+  const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 })
   const [label, below, full] = [dates(formats.label), dates(formats.below), dates(formats.full)]
   // `to` is not in the range, and may be the first instant of the day after it.
   const spaced = full.formatRange(Date.parse(from), Date.parse(to) - (bucket === 'hour' ? 0 : 1))
