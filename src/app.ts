@@ -12,6 +12,7 @@ import { lists } from './assignments/list-routes.ts'
 import { reports } from './assignments/report-routes.ts'
 import { assignments } from './assignments/routes.ts'
 import { isMigrated } from './database/migrated.ts'
+import { answerInTime } from './deadline.ts'
 import { serveDocument } from './document.ts'
 import { json, publicRoute, refuseInvalid } from './openapi.ts'
 import { answerProblem, Problem, retryLater, takesOnly } from './problem.ts'
@@ -79,7 +80,7 @@ const probes = new OpenAPIHono<Env>()
   )
 
 const api = new OpenAPIHono<Env>({ strict: false, defaultHook: refuseInvalid })
-api.use(requestId(), logRequest, noStore, secure, allowOrigins)
+api.use(requestId(), logRequest, noStore, secure, allowOrigins, answerInTime)
 api.notFound((c) => answerProblem(new Problem('not_found', { detail: 'There is nothing at this path.' }), c))
 api.onError(answerProblem)
 

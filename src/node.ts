@@ -10,6 +10,7 @@ import { openFeed } from './assignments/feed.ts'
 import { connect } from './database/connect.ts'
 import { removeExpired } from './database/expiry.ts'
 import { isMigrated } from './database/migrated.ts'
+import { openSocket } from './database/node-socket.ts'
 import { createDeferred } from './deferred.ts'
 import { fillDemo, invitation } from './demo.ts'
 import { createMailer } from './mail/mailer.ts'
@@ -76,7 +77,7 @@ async function serve(settings: Settings, isDemo: boolean) {
 
   const embedded = settings.DATABASE_URL ? undefined : await startEmbedded(settings)
   const url = settings.DATABASE_URL ?? (embedded?.url as string)
-  const { db, close } = connect(url)
+  const { db, close } = connect(url, { socket: openSocket })
   const end = async () => {
     await close()
     await embedded?.stop()

@@ -169,9 +169,11 @@ function checkQuery(url: string) {
 }
 
 async function readBody(c: Context<Env>, isExpected: boolean): Promise<unknown> {
-  const bytes = await readBytes(c.req.raw).catch((error) => {
-    throw error instanceof Problem ? error : new Problem('malformed_request', { detail: 'The body broke off.' })
-  })
+  const bytes = await c.var
+    .untimed(() => readBytes(c.req.raw))
+    .catch((error) => {
+      throw error instanceof Problem ? error : new Problem('malformed_request', { detail: 'The body broke off.' })
+    })
   if (bytes.length === 0 && !isExpected) return undefined
   if (!isJson(c.req.header('Content-Type'))) throw new Problem('unsupported_media_type')
   const value = parseJson(bytes)

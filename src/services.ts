@@ -32,6 +32,8 @@ export type Env = {
   Bindings: Services
   Variables: {
     requestId: string
+    /** Waits for work that the client sets the pace of, with the time for the answer standing still. */
+    untimed: (work: () => Promise<Uint8Array>) => Promise<Uint8Array>
     /** What is wrong with the body, to be told together with what is wrong with the query. */
     bodyErrors?: () => InputError[]
     /** A token that is still to be judged. */

@@ -3,13 +3,12 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import postgres from 'postgres'
 import { expect, onTestFinished, test } from 'vitest'
-import { createSession } from '../src/accounts/sessions.ts'
-import { newId } from '../src/crypto.ts'
-import { connect, type Database } from '../src/database/connect.ts'
+import { connect } from '../src/database/connect.ts'
 import { openEmbedded } from '../src/database/embedded.ts'
 import { migrate } from '../src/database/migrate.ts'
-import { statuses, users } from '../src/database/schema.ts'
+import { statuses } from '../src/database/schema.ts'
 import { cloneDatabase } from './fixtures.ts'
+import { createPeople, type Person } from './load.ts'
 import { startServer, temporaryFolder } from './process.ts'
 import { startProxy } from './proxy.ts'
 import { readStream } from './stream.ts'
@@ -18,26 +17,6 @@ import { readStream } from './stream.ts'
 // test/follow.test.ts
 
 const { WRITERS = '5', FOLLOWERS = '4', SECONDS = '4' } = process.env
-
-type Person = { id: string; token: string }
-
-async function createPeople(db: Database, count: number): Promise<Person[]> {
-  const now = new Date()
-  const at = now.toISOString()
-  const people: Person[] = []
-  for (let number = 0; number < count; number++) {
-    const [user] = await db
-      .insert(users)
-      .values({
-        ...{ id: newId(now), email: `p${number}@example.com`, first_name: 'A', last_name: 'B', password: '' },
-        ...{ created_at: at, updated_at: at },
-      })
-      .returning()
-    const session = { user_id: user?.id as string, password_version: 1, user_agent: null, days: 1 }
-    people.push({ id: session.user_id, ...(await createSession(db, session, now)) })
-  }
-  return people
-}
 
 const pick = <T>(list: readonly T[]) => list[Math.floor(Math.random() * list.length)] as T
 

@@ -11,7 +11,7 @@ import type { Kdf } from './passwords.ts'
 export function nodeKdf(preferred: Kdf['preferred']): Kdf {
   const threads = Number(process.env.UV_THREADPOOL_SIZE ?? 4)
   const running = Math.max(1, Math.min(availableParallelism(), threads - 1))
-  const turn = createTurns(running, 0.4, 'Too many passwords are being checked just now.')
+  const turn = createTurns({ running, seconds: 0.4, patience: 2 }, 'Too many passwords are being checked just now.')
   return {
     preferred,
     pbkdf2: (password, salt, iterations, length) =>

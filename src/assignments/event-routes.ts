@@ -115,5 +115,5 @@ function placeIn(cursor: string | undefined, list: unknown): Place | undefined {
 function isStream(c: Asked): boolean {
   c.header('Vary', 'Accept', { append: true })
   const supports = ['application/json', STREAM]
-  return accepts(c as Context, { header: 'Accept', supports, default: 'application/json' }) === STREAM
+  return accepts(c as unknown as Context, { header: 'Accept', supports, default: 'application/json' }) === STREAM
 }

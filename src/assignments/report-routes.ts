@@ -135,7 +135,9 @@ function isPicture(c: Asked, format: 'json' | 'svg' | undefined): boolean {
   c.header('Vary', 'Accept', { append: true })
   if (format) return format === 'svg'
   const supports = ['application/json', 'image/svg+xml']
-  return accepts(c as Context, { header: 'Accept', supports, default: 'application/json' }) === 'image/svg+xml'
+  return (
+    accepts(c as unknown as Context, { header: 'Accept', supports, default: 'application/json' }) === 'image/svg+xml'
+  )
 }
 
 function picture(c: Asked, svg: string) {

@@ -4,7 +4,11 @@ import { drizzle } from 'drizzle-orm/postgres-js'
 import postgres from 'postgres'
 import { createTurns } from '../turns.ts'
 import { TooSlow, Unreachable } from './errors.ts'
+import type { openSocket } from './node-socket.ts'
 import * as schema from './schema.ts'
+
+/** Those of postgres.js, and one that its types do not have. */
+type Options = postgres.Options<Record<string, never>> & { socket?: typeof openSocket }
 
 export type Database = ReturnType<typeof connect>['db']
 
@@ -15,21 +19,25 @@ const STATEMENT_SECONDS = 4
  * Opens a pool on a PostgreSQL URL; nothing is dialled before the first query. `close` lets running queries end,
  * for at most two seconds.
  */
-export function connect(url: string, options: postgres.Options<Record<string, never>> = {}) {
+export function connect(url: string, { max = 10, ...options }: Options = {}) {
   const client = postgres(url, {
     connect_timeout: 3,
     // The default grows to 20 s, and a database that is back would be left alone for that long.
     backoff: () => 0.2,
+    // Seconds of silence after which a peer is asked whether it is still there; another ten, and it is not.
+    keep_alive: 10,
     onnotice: () => {},
     // A round trip for each connection, to learn of arrays what Drizzle knows from the schema.
     fetch_types: false,
     connection: { application_name: 'docket' },
     ...options,
+    max: 1,
   })
-  const db = drizzle(prepared(client), { schema })
+  const pool = createPool(client, max)
+  const db = drizzle(prepared(client, pool.run), { schema })
   // Times as the API speaks them, from every statement: Drizzle leaves them in PostgreSQL's spelling.
   client.options.parsers[TIMESTAMPTZ] = (value: string) => new Date(value).toISOString()
-  return { db, close: () => client.end({ timeout: 2 }) }
+  return { db, close: pool.close }
 }
 
 /** The type's OID (PostgreSQL's pg_type.dat). */
@@ -39,17 +47,17 @@ const TIMESTAMPTZ = 1184
  * Drizzle sends every statement of its builder unprepared: two round trips and a new plan each. Here they are prepared,
  * which ran 1.7 to 2.2 times as fast, and none is waited for without end.
  */
-function prepared(client: postgres.Sql): postgres.Sql {
+function prepared(client: postgres.Sql, run: Run): postgres.Sql {
   return new Proxy(client, {
     get: (target, property) => (property === 'unsafe' ? unsafe : Reflect.get(target, property)),
   })
 
   function unsafe(text: string, parameters: Parameter[]) {
-    const query = client.unsafe(text, parameters, { prepare: parameters.length > 0 })
+    const begin = (one: postgres.Sql) => one.unsafe(text, parameters, { prepare: parameters.length > 0 })
     return {
       // biome-ignore lint/suspicious/noThenProperty: postgres.js runs a query when it is awaited, and so does this one.
-      then: (...handlers: Parameters<Promise<unknown>['then']>) => inTime(query).then(...handlers),
-      values: () => inTime(query.values()),
+      then: (...handlers: Parameters<Promise<unknown>['then']>) => run(begin).then(...handlers),
+      values: () => run((one) => begin(one).values()),
     }
   }
 }
@@ -65,25 +73,81 @@ export function statement<Row extends object>(query: SQL) {
 
 type Parameter = postgres.ParameterOrJSON<never>
 
-/**
- * Statements that run at once, of all clients together: on Node more than the pool has connections, on Workers, where each
- * request brings its own connection, as many as an isolate can keep busy.
- */
-const turn = createTurns(50, 0.01, 'More is asked of the database than it can answer soon.')
+const BUSY = 'More is asked of the database than it can answer soon.'
 
-async function inTime<T>(query: PromiseLike<T> & { cancel(): void }): Promise<T> {
-  const asked = performance.now()
-  return turn(async () => {
+/** Several statements of one request have time to wait that long for each of them. */
+const PATIENCE = 1
+
+/** Statements that run at once for all clients together: on Workers, where each request brings its own, in an isolate. */
+const turnOfAll = createTurns({ running: 50, seconds: 0.01, patience: PATIENCE }, BUSY)
+
+/** What postgres.js cancels by. Its `cancel` gives no promise, so that a failure to connect for it would end the process. */
+type Query = PromiseLike<unknown> & { canceller?: ((query: Query) => Promise<unknown>) | null }
+type Run = (begin: (client: postgres.Sql) => Query) => Promise<unknown>
+
+/**
+ * Connections that carry one statement at a time, each a client of postgres.js: its own pool sends statements ahead of the
+ * answers to others, and once one of those is cancelled it takes each answer for that to the next.
+ */
+function createPool(first: postgres.Sql, max: number): { run: Run; close: () => Promise<void> } {
+  const turn = createTurns({ running: max, seconds: 0.01, patience: PATIENCE }, BUSY)
+  const clients = new Set([first])
+  const idle = [first]
+  let isClosed = false
+
+  return {
+    run: async (begin) => {
+      const deadline = performance.now() + STATEMENT_SECONDS * 1000
+      return turn(() => turnOfAll(() => inTime(begin, deadline))).catch((error) => {
+        throw Unreachable.from(error)
+      })
+    },
+    close: async () => {
+      isClosed = true
+      await Promise.all([...clients].map((client) => client.end({ timeout: 2 })))
+    },
+  }
+
+  async function inTime(begin: (client: postgres.Sql) => Query, deadline: number) {
+    if (isClosed) throw new Unreachable()
+    const client = idle.pop() ?? another()
+    const query = begin(client)
     let timer: ReturnType<typeof setTimeout> | undefined
-    const late = new Promise<never>((_, reject) => {
-      const left = STATEMENT_SECONDS * 1000 - (performance.now() - asked)
-      timer = setTimeout(() => {
-        query.cancel()
-        reject(new TooSlow())
-      }, left)
+    const late = new Promise<'late'>((resolve) => {
+      timer = setTimeout(resolve, deadline - performance.now(), 'late')
     })
-    return Promise.race([query, late]).finally(() => clearTimeout(timer))
-  }).catch((error) => {
-    throw Unreachable.from(error)
-  })
+    let outcome: unknown
+    try {
+      outcome = await Promise.race([query, late])
+    } finally {
+      clearTimeout(timer)
+      if (outcome === 'late') drop(client, query)
+      else idle.push(client)
+    }
+    if (outcome === 'late') throw new TooSlow()
+    return outcome
+  }
+
+  function another() {
+    // The options as the first one has read them, and Drizzle has added to them.
+    const client = postgres(first.options as unknown as Options)
+    clients.add(client)
+    return client
+  }
+
+  /**
+   * A connection is not used again after a statement that was given up: it may be dead, and a cancellation that comes late
+   * would meet another statement. The idle ones may be dead for the same reason.
+   */
+  async function drop(client: postgres.Sql, query: Query) {
+    for (const other of idle.splice(0)) forget(other)
+    // Without it the database would go on with what nobody waits for.
+    await query.canceller?.(query).catch(() => {})
+    forget(client)
+  }
+
+  function forget(client: postgres.Sql) {
+    clients.delete(client)
+    client.end({ timeout: 0 })
+  }
 }
