@@ -53,14 +53,11 @@ function prepare(env: Bindings) {
   }
 }
 
-/** Behind a pool of transactions, as Hyperdrive is, queries that are sent ahead of an answer hang. */
-const oneByOne = { max: 1, max_pipeline: 1 }
-
 /** The services of one request: a connection cannot outlive the one that opened it. `finish` waits for deferred work. */
 function open(env: Bindings, now: Services['now']) {
   shared ??= prepare(env)
   const { defer, settled } = createDeferred(shared.services.log)
-  const { db, close } = connect(shared.url, oneByOne)
+  const { db, close } = connect(shared.url, { max: 1 })
   const services = {
     ...{ ...shared.services, db, defer, now },
     feed: openFeed(db, { now, defer, log: shared.services.log, tick: 1_000 }),
