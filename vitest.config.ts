@@ -6,19 +6,22 @@ const hasChromium = existsSync('/usr/bin/chromium')
 const untested = hasChromium ? [] : ['swagger']
 if (!hasChromium) console.log('No /usr/bin/chromium here: the Swagger page is not tested in a browser.')
 
-/** What is Node's alone: its start and end, the tools around it, and what is looked at from below HTTP. */
+/**
+ * What is Node's alone: its start and end, faults made of it, the tools around it, and what is looked at from within the
+ * process or below HTTP.
+ */
 const onlyNode = [
+  'attackers',
   'bundle',
   'charts',
   'community',
   'demo',
   'embedded',
-  'node',
-  'openapi',
-  'queries',
-  'settings',
-  'swagger',
-]
+  'faults',
+  'follow',
+  'fuzz',
+  'live',
+].concat(['node', 'openapi', 'queries', 'settings', 'swagger'])
 const named = (subjects: string[]) => subjects.map((subject) => `test/${subject}.test.ts`)
 
 export default defineConfig({

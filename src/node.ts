@@ -17,7 +17,7 @@ import { createMailer } from './mail/mailer.ts'
 import { describe } from './problem.ts'
 import { createHttpServer } from './server.ts'
 import type { Services } from './services.ts'
-import { readSettings, type Settings } from './settings.ts'
+import { readSettings, type Settings, warnOfLimits } from './settings.ts'
 
 /** Why the server does not start, as a sentence for whoever started it. */
 class StartError extends Error {}
@@ -53,8 +53,12 @@ async function migrateNow() {
 async function develop(settings: Settings) {
   const embedded = settings.DATABASE_URL ? undefined : await startEmbedded(settings)
   const url = settings.DATABASE_URL ?? (embedded?.url as string)
+  const { db, close } = connect(url)
+  await requireMigrated(db, url).finally(close)
   const wrangler = spawn('wrangler', ['dev', ...process.argv.slice(3)], {
     stdio: 'inherit',
+    // Where npm's commands are scripts of its shell.
+    shell: process.platform === 'win32',
     env: { ...process.env, CLOUDFLARE_HYPERDRIVE_LOCAL_CONNECTION_STRING_HYPERDRIVE: url },
   })
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => wrangler.kill(signal))
@@ -108,8 +112,7 @@ async function serve(settings: Settings, isDemo: boolean) {
 
   const cleaning = setInterval(() => defer(() => removeExpired(db, new Date())), HOUR_MS)
   defer(() => removeExpired(db, new Date()))
-  if (settings.RATE_LIMITS === 'off')
-    log.warn({}, 'RATE_LIMITS is off: anyone may guess passwords and codes without end')
+  warnOfLimits(settings, log)
   print(greeting(settings, server.address() as AddressInfo, isDemo))
 
   await asked

@@ -1,7 +1,7 @@
 import type { ErrorHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
-import { isUnavailable, rootCause } from './database/errors.ts'
+import { isUnavailable, isUnmigrated, rootCause } from './database/errors.ts'
 import type { Env } from './services.ts'
 
 /** Every way a request can fail: its stable code, its status and its title. */
@@ -109,6 +109,7 @@ function toProblem(error: unknown): Problem {
   const cause = rootCause(error)
   if (cause instanceof Problem) return cause
   if (error instanceof HTTPException) return new Problem(foreign[error.status] ?? 'internal_error')
+  if (isUnmigrated(error)) return retryLater('unavailable', 10, 'The database is not migrated.')
   if (isUnavailable(error)) return retryLater('unavailable', 2, 'The database cannot be reached or is too slow.')
   return new Problem('internal_error')
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { Log } from './services.ts'
 
 const digits = (from: number, to: number) =>
   z
@@ -59,6 +60,11 @@ export function readSettings(environment: Record<string, unknown>): Settings {
   const faults = read.success ? conflicts(read.data) : read.error.issues.map((issue) => fault(String(issue.path[0])))
   if (faults.length > 0) throw new SettingsError(faults.join('\n'))
   return read.data as Settings
+}
+
+/** Says aloud what must not be forgotten. */
+export function warnOfLimits({ RATE_LIMITS }: Settings, log: Log) {
+  if (RATE_LIMITS === 'off') log.warn({}, 'RATE_LIMITS is off: anyone may guess passwords and codes without end')
 }
 
 const fault = (name: string) => `${name} is not usable: it should be ${shapeOf(name)}.`

@@ -8,7 +8,7 @@ import { createDeferred } from './deferred.ts'
 import { createMailer } from './mail/mailer.ts'
 import { bareAnswer, Problem } from './problem.ts'
 import type { Log, Services } from './services.ts'
-import { readSettings, SettingsError } from './settings.ts'
+import { readSettings, SettingsError, warnOfLimits } from './settings.ts'
 
 /** What `wrangler.toml` binds, beside the settings. */
 type Bindings = { HYPERDRIVE?: { connectionString: string }; ASSETS: { fetch(url: string): Promise<Response> } }
@@ -22,7 +22,7 @@ export const createWorker = (now: Services['now']) => ({
       const answer = Promise.resolve(app.fetch(request, { ...services, address }))
       // From the start, so that a client that hangs up does not leave work half done, and its turn taken.
       context.waitUntil(answer.then(finish))
-      return await answer
+      return keepTag(await answer)
     } catch (error) {
       if (!(error instanceof SettingsError)) throw error
       console.error(`Docket cannot answer.\n${error.message}`)
@@ -33,12 +33,17 @@ export const createWorker = (now: Services['now']) => ({
   /** Each hour, as the cron trigger says. */
   async scheduled({ scheduledTime }: { scheduledTime: number }, env: Bindings): Promise<void> {
     const { services, finish } = open(env, now)
-    services.defer(() => removeExpired(services.db, new Date(scheduledTime)))
-    await finish()
+    await removeExpired(services.db, new Date(scheduledTime)).finally(finish)
   },
 })
 
 export default createWorker(() => new Date())
+
+/** Cloudflare would compress an answer for most clients and make its entity tag a weak one, which no If-Match takes. */
+function keepTag(answer: Response): Response {
+  if (answer.headers.has('ETag')) answer.headers.append('Cache-Control', 'no-transform')
+  return answer
+}
 
 /** What stays the same from request to request, made by the first; bindings do not change while an isolate lives. */
 let shared: ReturnType<typeof prepare> | undefined
@@ -47,10 +52,10 @@ function prepare(env: Bindings) {
   const settings = readSettings(env)
   if (!env.HYPERDRIVE) throw new SettingsError('HYPERDRIVE is not bound: wrangler.toml should have its id.')
   const kdf = workerKdf(settings.PASSWORD_HASHER ?? 'scrypt')
-  return {
-    url: env.HYPERDRIVE.connectionString,
-    services: { settings, kdf, log: createLog(settings.LOG_LEVEL), send: createMailer(settings, console.log) },
-  }
+  const log = createLog(settings.LOG_LEVEL)
+  warnOfLimits(settings, log)
+  const services = { settings, kdf, log, send: createMailer(settings, console.log) }
+  return { url: env.HYPERDRIVE.connectionString, services }
 }
 
 /** The services of one request: a connection cannot outlive the one that opened it. `finish` waits for deferred work. */

@@ -135,7 +135,7 @@ export function readDocument(document: Json) {
       else claim(status === 404 || !/^\/(a|healthz|readyz)/.test(asked.url), `an unknown path is ${status}`)
       return wrong
     }
-    claim(headers.get('Cache-Control') === 'no-store', 'may be stored')
+    claim(/^no-store(, no-transform)?$/.test(headers.get('Cache-Control') ?? ''), 'may be stored')
     if (operation.isSecured && !isAuthorized) claim(status === 401, `without a token it is ${status}`)
     const declared = operation.declared.responses[status]
     claim(declared, `${status} is not documented`)

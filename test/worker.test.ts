@@ -82,6 +82,19 @@ test('a stream tells what happens while it lasts, and leaves no connection behin
   while ((await connections()) > 0);
 }, 60_000)
 
+test('a database that is not migrated is 503', async () => {
+  const other = await openDocket()
+  await other.db.execute('drop table sessions')
+  expect(await other.call('GET', '/accounts/', { token })).toMatchObject({
+    ...{ status: 503, body: { code: 'unavailable', detail: 'The database is not migrated.' } },
+  })
+})
+
+test('an answer with an entity tag is not to be compressed on its way, which would make the tag a weak one', async () => {
+  const { headers } = await call('POST', '/assignments/', { token, body: { name: 'x' } })
+  expect([headers.get('ETag'), headers.get('Cache-Control')]).toEqual(['"1"', 'no-store, no-transform'])
+})
+
 describe('a wrong setting', () => {
   test('is a problem for the client, and a sentence in the log', async () => {
     const other = await openDocket({ MAIL_FROM: '', SESSION_DAYS: '0' })

@@ -91,7 +91,7 @@ export const events = new OpenAPIHono<Env>().openapi(
     // A proxy that gathers an answer first would hold back its events (nginx's documentation of proxy_buffering).
     const headers = { 'Content-Type': STREAM, 'X-Accel-Buffering': 'no' }
     if (c.req.method === 'HEAD') return c.body(null, 200, headers)
-    return c.body(feed.follow(follower, place, page), 200, headers)
+    return c.body(feed.follow(follower, place, page, c.req.raw.signal), 200, headers)
   },
 )
 

@@ -16,7 +16,7 @@ import {
 /** Passes changes on to those who follow them, as streams of server-sent events (HTML's standard, 9.2). */
 export type Feed = {
   /** A stream of what comes after a place, or from now on, that begins with the page that was read from there. */
-  follow(follower: Follower, place: Place | undefined, page: Page): ReadableStream<Uint8Array>
+  follow(follower: Follower, place: Place | undefined, page: Page, signal: AbortSignal): ReadableStream<Uint8Array>
   /** Ends all streams; their clients are told to come back soon, but not all at once. */
   close(): void
 }
@@ -61,7 +61,7 @@ export function openFeed(db: Database, options: Pick<Services, 'now' | 'log' | '
 
   return { follow, close }
 
-  function follow(follower: Follower, place: Place | undefined, page: Page) {
+  function follow(follower: Follower, place: Place | undefined, page: Page, signal: AbortSignal) {
     let controller: Stream['controller'] | undefined
     const body = new ReadableStream<Uint8Array>(
       {
@@ -87,6 +87,8 @@ export function openFeed(db: Database, options: Pick<Services, 'now' | 'log' | '
       end: Date.now() + life * (0.9 + Math.random() / 10),
     }
     streams.add(stream)
+    // On Workers a stream is not cancelled when its reader leaves, but the request is aborted.
+    signal.addEventListener('abort', () => end(stream))
     // An id alone is kept by a client, and is no event: a stream that breaks before its first one is resumed as well.
     write(stream, `retry: 2000\nid: ${stream.cursorOf(begin)}\n\n`)
     take(stream, page)

@@ -19,6 +19,12 @@ export function rootCause(error: unknown): unknown {
   return error instanceof Error && error.cause ? rootCause(error.cause) : error
 }
 
+/** Whether an error says that a table is not there: no migration, or not yet, has made it. */
+export function isUnmigrated(error: unknown): boolean {
+  const cause = rootCause(error)
+  return cause instanceof Error && 'code' in cause && cause.code === '42P01'
+}
+
 const driverCodes = /^(E[A-Z]+|CONNECT_TIMEOUT|CONNECTION_\w+|STATEMENT_TIMEOUT)$/
 
 // SQLSTATE classes and codes (PostgreSQL's appendix A): connection exceptions, refused log-ins, an unknown database,

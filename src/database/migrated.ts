@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm'
 import journal from '../../drizzle/meta/_journal.json' with { type: 'json' }
 import type { Database } from './connect.ts'
-import { rootCause } from './errors.ts'
+import { isUnmigrated } from './errors.ts'
 import { isOfThisCluster } from './positions.ts'
 
 const latest = Math.max(...journal.entries.map(({ when }) => when))
@@ -14,9 +14,7 @@ export async function isMigrated(db: Database): Promise<boolean> {
     )
     return row?.migrated === true && (await isOfThisCluster(db))
   } catch (error) {
-    if (isUndefinedTable(rootCause(error))) return false
+    if (isUnmigrated(error)) return false
     throw error
   }
 }
-
-const isUndefinedTable = (error: unknown) => error instanceof Error && 'code' in error && error.code === '42P01'
