@@ -13,9 +13,11 @@ const onlyNode = [
   'community',
   'demo',
   'embedded',
+  'faults',
   'node',
   'openapi',
   'queries',
+  'restarts',
   'settings',
   'swagger',
 ]
