@@ -15,7 +15,7 @@ import { createDeferred } from './deferred.ts'
 import { fillDemo, invitation } from './demo.ts'
 import { createMailer } from './mail/mailer.ts'
 import { describe } from './problem.ts'
-import { createHttpServer } from './server.ts'
+import { createHttpServer, stop } from './server.ts'
 import type { Services } from './services.ts'
 import { readSettings, type Settings, warnOfLimits } from './settings.ts'
 
@@ -119,11 +119,8 @@ async function serve(settings: Settings, isDemo: boolean) {
   clearInterval(cleaning)
   feed.close()
   const grace = setTimeout(() => server.closeAllConnections(), GRACE_MS)
-  // Closing takes only the connections that are idle by then: those of streams are a moment later.
-  const idle = setInterval(() => server.closeIdleConnections(), 50)
-  await new Promise((resolve) => server.close(resolve))
+  await stop(server)
   clearTimeout(grace)
-  clearInterval(idle)
   await settled()
   await end()
   process.exit(0)
