@@ -1,18 +1,22 @@
 import { retryLater } from './problem.ts'
 
-/** How many works may run at once, what one of them takes at first, and how long one may wait for its turn, in seconds. */
-type Pace = { running: number; seconds: number; patience: number }
+/**
+ * How many works may run at once, and how many seconds one may wait for its turn. Where works take alike, `seconds` is what
+ * one of them takes at first.
+ */
+type Pace = { running: number; patience: number; seconds?: number }
 
 /**
- * Lets so many works run at once, and the others in their order. Who would have to wait too long, by what the last ones took,
- * is turned away at once: 503 with the time that the queue needs. So what is let in is served in time, however many ask.
+ * Lets so many works run at once, and the others in their order. Who has waited too long is turned away: 503 with the time to
+ * wait. Where `seconds` is given, who would have to, by what the last ones took, is turned away at once. It is no measure of
+ * works that the load itself slows down: each refusal would make for more of them, and little would be done.
  */
-export function createTurns({ running, seconds, patience }: Pace, why: string) {
+export function createTurns({ running, patience, seconds }: Pace, why: string) {
   let active = 0
   const waiting = new Set<() => void>()
 
   async function turn() {
-    const wait = ((waiting.size + 1) / running) * seconds
+    const wait = seconds === undefined ? 0 : ((waiting.size + 1) / running) * seconds
     if (wait > patience) throw retryLater('unavailable', wait, why)
     let timer: ReturnType<typeof setTimeout> | undefined
     await new Promise<void>((resolve, reject) => {
@@ -32,7 +36,7 @@ export function createTurns({ running, seconds, patience }: Pace, why: string) {
     try {
       return await work()
     } finally {
-      seconds += ((performance.now() - start) / 1000 - seconds) / 32
+      if (seconds !== undefined) seconds += ((performance.now() - start) / 1000 - seconds) / 8
       const [next] = waiting
       if (next && waiting.delete(next)) next()
       else active--

@@ -76,10 +76,10 @@ type Parameter = postgres.ParameterOrJSON<never>
 const BUSY = 'More is asked of the database than it can answer soon.'
 
 /** Several statements of one request have time to wait that long for each of them. */
-const PATIENCE = 1
+const PATIENCE = 2
 
 /** Statements that run at once for all clients together: on Workers, where each request brings its own, in an isolate. */
-const turnOfAll = createTurns({ running: 50, seconds: 0.01, patience: PATIENCE }, BUSY)
+const turnOfAll = createTurns({ running: 50, patience: PATIENCE }, BUSY)
 
 /** What postgres.js cancels by. Its `cancel` gives no promise, so that a failure to connect for it would end the process. */
 type Query = PromiseLike<unknown> & { canceller?: ((query: Query) => Promise<unknown>) | null }
@@ -90,7 +90,7 @@ type Run = (begin: (client: postgres.Sql) => Query) => Promise<unknown>
  * answers to others, and once one of those is cancelled it takes each answer for that to the next.
  */
 function createPool(first: postgres.Sql, max: number): { run: Run; close: () => Promise<void> } {
-  const turn = createTurns({ running: max, seconds: 0.01, patience: PATIENCE }, BUSY)
+  const turn = createTurns({ running: max, patience: PATIENCE }, BUSY)
   const clients = new Set([first])
   const idle = [first]
   let isClosed = false
