@@ -96,9 +96,14 @@ async function serve(settings: Settings, isDemo: boolean) {
     asset: async (file) => new Response(await readFile(new URL(import.meta.resolve(`swagger-ui-dist/${file}`)))),
   } satisfies Omit<Services, 'address'>
 
-  const server = createHttpServer((request, address) => app.fetch(request, { ...services, address }), settings.HOST)
+  let metrics: Awaited<ReturnType<typeof startMetrics>>
+  const server = createHttpServer(
+    (request, address) => app.fetch(request, { ...services, address, observe: metrics?.observe }),
+    settings.HOST,
+  )
   try {
     await requireMigrated(db, url)
+    metrics = await startMetrics(settings)
     if (isDemo) await fill(url, services)
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject).listen(settings.PORT, settings.HOST, resolve)
@@ -123,7 +128,16 @@ async function serve(settings: Settings, isDemo: boolean) {
   clearTimeout(grace)
   await settled()
   await end()
+  metrics?.close()
   process.exit(0)
+}
+
+async function startMetrics({ METRICS_PORT }: Settings) {
+  if (!METRICS_PORT) return undefined
+  const { serveMetrics } = await import('./metrics.ts')
+  return serveMetrics(METRICS_PORT).catch(({ code }) => {
+    throw new StartError(`METRICS_PORT ${METRICS_PORT} of 127.0.0.1 cannot be listened on (${code}). Choose another.`)
+  })
 }
 
 // Loaded only where it is used: neither is part of a production install that has a DATABASE_URL, or needed by it.

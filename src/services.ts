@@ -22,6 +22,8 @@ export type Services = {
   feed: Feed
   /** Swagger UI's own files. */
   asset: (file: 'swagger-ui.css' | 'swagger-ui-bundle.js') => Promise<Response>
+  /** Is told of each answer, where somebody measures. */
+  observe?: ((answer: { method: string; route: string; status: number; ms: number }) => void) | undefined
   /** Runs work after the answer and keeps the process, or the isolate, alive for it. A failure is logged. */
   defer: (work: () => Promise<void>) => void
 }

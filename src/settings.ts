@@ -42,6 +42,7 @@ const schema = z.object({
   SESSION_DAYS: digits(1, 3650).default(30).describe('a number of days from 1 to 3650'),
   HISTORY_DAYS: digits(30, 36_500).optional().describe('a number of days from 30 to 36500'),
   RATE_LIMITS: z.enum(['on', 'off']).default('on').describe('on or off'),
+  METRICS_PORT: digits(1, 65535).optional().describe('a port number from 1 to 65535'),
   LOG_LEVEL: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
     .default('info')

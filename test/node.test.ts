@@ -6,6 +6,7 @@ import { text } from 'node:stream/consumers'
 import { promisify } from 'node:util'
 import postgres from 'postgres'
 import { describe, expect, inject, test } from 'vitest'
+import { freePort } from '../src/database/embedded.ts'
 import { migrate } from '../src/database/migrate.ts'
 import { cloneDatabase, PASSWORD, post } from './fixtures.ts'
 import { startServer, temporaryFolder } from './process.ts'
@@ -92,6 +93,28 @@ describe('with a DATABASE_URL', () => {
     expect(server.output()).toContain('RATE_LIMITS is off')
     expect(await server.stop()).toBe(0)
     expect(server.output()).not.toContain('secret-in-the-path')
+  })
+
+  test('metrics are there where they are asked for, by route and not by path', async () => {
+    const port = await freePort()
+    const server = startServer({ DATABASE_URL: await cloneDatabase(), METRICS_PORT: String(port) })
+    const url = await server.url()
+    await fetch(`${url}/healthz`)
+    await fetch(`${url}/assignments/x/`)
+    await fetch(`${url}/accounts/`, { method: 'LINK' })
+    const told = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
+    for (const labels of [
+      'method="GET",route="/healthz",status="200"',
+      'method="GET",route="/assignments/:id",status="401"',
+      'method="other",route="/accounts",status="405"',
+    ]) {
+      expect(told).toContain(`http_request_duration_seconds_count{${labels}} 1`)
+    }
+    expect(told).toContain('process_resident_memory_bytes')
+    const second = startServer({ DATABASE_URL: await cloneDatabase(), METRICS_PORT: String(port) })
+    expect(await second.ended).toBe(1)
+    expect(second.output()).toContain(`METRICS_PORT ${port} of 127.0.0.1 cannot be listened on (EADDRINUSE).`)
+    expect(await server.stop()).toBe(0)
   })
 
   test('what is not HTTP, or too much of it, is a problem too', async () => {
