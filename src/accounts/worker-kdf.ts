@@ -8,7 +8,7 @@ import type { Kdf } from './passwords.ts'
 const MOST_NATIVE_ITERATIONS = 100_000
 
 /**
- * Workers' key derivations: native, but for PBKDF2 above what the platform allows. That takes some 2 s of CPU for a million
+ * Workers' key derivations: native, but for PBKDF2 above what the platform allows. That takes seconds of CPU for a million
  * iterations, which is a paid plan's; the login that pays it replaces the hash.
  */
 export function workerKdf(preferred: Kdf['preferred']): Kdf {
