@@ -17,6 +17,9 @@ const { services, close } = openServices({ url, now, environment: {} })
 const owner = postgres(url, { max: 4, onnotice: () => {} })
 afterAll(() => owner.end())
 
+// A hypertable's chunk is there from here on: the transaction that makes one keeps the others waiting until it ends.
+await create(await createUser())
+
 const iso = (time: number) => new Date(time).toISOString()
 
 const feeds = new Set<ReturnType<typeof openFeed>>()
