@@ -1,6 +1,6 @@
-import { and, eq, gt, inArray, sql } from 'drizzle-orm'
+import { and, eq, gt, sql } from 'drizzle-orm'
 import type { Database } from '../database/connect.ts'
-import { caseless, password_resets, users } from '../database/schema.ts'
+import { password_resets, users } from '../database/schema.ts'
 import { hashCode, newCode } from './codes.ts'
 import { account, findUser } from './users.ts'
 
@@ -25,14 +25,12 @@ export async function createReset(db: Database, email: string, now: Date) {
  * who uses up the mails that an address may get does not keep its owner from a reset.
  */
 export async function prolongReset(db: Database, email: string, now: Date): Promise<void> {
-  const owner = db
-    .select({ id: users.id })
-    .from(users)
-    .where(eq(caseless(users.email), caseless(email)))
+  const user = await findUser(db, email)
+  if (!user) return
   await db
     .update(password_resets)
     .set({ expires_at: expiry(now) })
-    .where(inArray(password_resets.user_id, owner))
+    .where(eq(password_resets.user_id, user.id))
 }
 
 /** The account that a live reset code is for, the code kept; undefined for any other text. */
