@@ -21,7 +21,7 @@ const onlyNode = [
   'follow',
   'fuzz',
   'live',
-].concat(['node', 'openapi', 'queries', 'restarts', 'settings', 'swagger'])
+].concat(['node', 'openapi', 'queries', 'restarts', 'settings', 'sockets', 'swagger'])
 const named = (subjects: string[]) => subjects.map((subject) => `test/${subject}.test.ts`)
 
 export default defineConfig({

@@ -93,7 +93,7 @@ async function serve(settings: Settings, isDemo: boolean) {
     ...{ db, settings, log, defer, now, feed },
     kdf: nodeKdf(settings.PASSWORD_HASHER ?? 'pbkdf2_sha256'),
     send: createMailer(settings, print),
-    asset: async (file) => new Response(await readFile(new URL(import.meta.resolve(`swagger-ui-dist/${file}`)))),
+    asset: async (file) => new Response(await readAsset(file)),
   } satisfies Omit<Services, 'address'>
 
   let metrics: Awaited<ReturnType<typeof startMetrics>>
@@ -106,7 +106,9 @@ async function serve(settings: Settings, isDemo: boolean) {
     metrics = await startMetrics(settings)
     if (isDemo) await fill(url, services)
     await new Promise<void>((resolve, reject) => {
-      server.once('error', reject).listen(settings.PORT, settings.HOST, resolve)
+      // As many may wait to be let in as Linux has by default; TCP would try again only a second or three after a burst.
+      const where = { port: settings.PORT, host: settings.HOST, backlog: 4096 }
+      server.once('error', reject).listen(where, resolve)
     }).catch((error) => {
       throw new StartError(whyNotListening(error, settings))
     })
@@ -130,6 +132,16 @@ async function serve(settings: Settings, isDemo: boolean) {
   await end()
   metrics?.close()
   process.exit(0)
+}
+
+const assets = new Map<string, Promise<Blob>>()
+
+/** A file of Swagger UI, read once. An answer takes of a blob only what its client reads. */
+function readAsset(file: string) {
+  const read = async () => new Blob([await readFile(new URL(import.meta.resolve(`swagger-ui-dist/${file}`)))])
+  const asset = assets.get(file) ?? read()
+  assets.set(file, asset)
+  return asset
 }
 
 async function startMetrics({ METRICS_PORT }: Settings) {

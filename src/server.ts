@@ -1,7 +1,9 @@
+import { once } from 'node:events'
 import { createServer, type Server, STATUS_CODES } from 'node:http'
 import { Server as NetServer, type Socket } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import { getRequestListener, type HttpBindings } from '@hono/node-server'
+import { keepConnections } from './connections.ts'
 import { bareAnswer, Problem } from './problem.ts'
 
 /** The statuses of what Node's parser refuses; 400 for all else. */
@@ -11,43 +13,68 @@ const refusals: Record<string, 408 | 417 | 431> = {
   EXPECTATION: 417,
 }
 
+/** What a client may take of the server: times in milliseconds, sizes in bytes. */
+const limits = {
+  // A load balancer's idle time is usually 60 s: this end must not be the first to hang up.
+  keepAliveTimeout: 65_000,
+  // From the first byte: what a slow network needs for a few KiB, and a slow attacker may hold.
+  headersTimeout: 10_000,
+  // Body included: 256 KiB at 70 kbit/s.
+  requestTimeout: 30_000,
+  // How long one may overstay either of the two.
+  connectionsCheckingInterval: 5_000,
+  // For a client that reads nothing. A stream says something every 15 s.
+  timeout: 45_000,
+  // All headers of a request: a cursor of 4 KiB, a token and a proxy's own fit.
+  maxHeaderSize: 16 * 1024,
+  // No limit but that: beyond one, Node 20 drops headers without a word, If-Match among them.
+  maxHeadersCount: 0,
+  // Kept by a load balancer, one brings requests for days.
+  maxRequestsPerSocket: 0,
+  // An idle one holds some 15 KiB.
+  maxConnections: 10_000,
+}
+
 /** An HTTP server over a handler, which is told the peer's address. What is no HTTP never reaches the handler. */
 export function createHttpServer(
   handle: (request: Request, address: string) => Response | Promise<Response>,
   hostname: string,
+  own: Partial<typeof limits> = {},
 ): Server {
+  const { timeout, maxHeadersCount, maxRequestsPerSocket, maxConnections, ...options } = { ...limits, ...own }
   const listener = getRequestListener(
     (request, env) => handle(request, (env as HttpBindings).incoming.socket.remoteAddress ?? ''),
     { errorHandler: () => rejected(400), overrideGlobalObjects: false, hostname },
   )
-  const server = createServer(
-    {
-      // A load balancer's idle time is usually 60 s: this end must not be the first to hang up.
-      keepAliveTimeout: 65_000,
-      // From the first byte: what a slow network needs for a few KiB, and a slow attacker may hold.
-      headersTimeout: 10_000,
-      // Body included: 256 KiB at 70 kbit/s.
-      requestTimeout: 30_000,
-      // How long one may overstay either of the two.
-      connectionsCheckingInterval: 5_000,
-      // All headers of a request, in bytes: a cursor of 4 KiB, a token and a proxy's own fit.
-      maxHeaderSize: 16 * 1024,
-      requireHostHeader: false,
-    },
-    (request, response) => {
+  const server = createServer({ ...options, requireHostHeader: false }, (request, response) => {
+    // Required by RFC 9112, and checked here since Node's own answer would be no problem document.
+    if (request.headers.host === undefined && request.httpVersion === '1.1') return refuse({}, request.socket)
+    return begin(request.socket, response, () => {
       // A client that keeps its connection learns so that the next request is not for here.
       if (!server.listening) response.setHeader('Connection', 'close')
-      // Required by RFC 9112, and checked here since Node's own answer would be no problem document.
-      if (request.headers.host === undefined && request.httpVersion === '1.1') refuse({}, request.socket)
-      else listener(request, response)
-    },
-  )
-  // A stream that nobody reads makes no progress, and says something every 15 s.
-  server.timeout = 45_000
+      listener(request, response)
+    })
+  })
+  Object.assign(server, { timeout, maxHeadersCount, maxRequestsPerSocket })
+  const { begin, owed } = keepConnections(server, maxConnections)
   server.on('clientError', refuse)
   server.on('connect', (_request, socket: Socket) => refuse({}, socket))
-  server.on('checkExpectation', (_request, response) => refuse({ code: 'EXPECTATION' }, response.socket as Socket))
+  server.on('checkExpectation', ({ socket }) => refuse({ code: 'EXPECTATION' }, socket))
   return server
+
+  async function refuse({ code }: { code?: string }, socket: Socket) {
+    // Of a request that is refused in its midst there will be no other answer.
+    const before = owed(socket)
+    if (before?.req.complete) await once(before, 'close')
+    if (!socket.writable || code === 'ECONNRESET') return socket.destroy()
+    const status = refusals[code ?? ''] ?? 400
+    const answer = rejected(status)
+    const headers = [...answer.headers].map(([name, value]) => `${name}: ${value}\r\n`).join('')
+    const body = await answer.text()
+    socket.end(
+      `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${headers}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    )
+  }
 }
 
 /** How long a connection that is kept may still bring a request, after the order to stop. */
@@ -70,15 +97,4 @@ function rejected(status: 400 | 408 | 417 | 431) {
   const answer = bareAnswer(new Problem('malformed_request', { status, detail }))
   answer.headers.set('Connection', 'close')
   return answer
-}
-
-async function refuse({ code }: { code?: string }, socket: Socket) {
-  if (!socket.writable || code === 'ECONNRESET') return socket.destroy()
-  const status = refusals[code ?? ''] ?? 400
-  const answer = rejected(status)
-  const headers = [...answer.headers].map(([name, value]) => `${name}: ${value}\r\n`).join('')
-  const body = await answer.text()
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${headers}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  )
 }

@@ -1,8 +1,6 @@
 import { execFile } from 'node:child_process'
 import { cp, mkdir, readFile, symlink } from 'node:fs/promises'
-import { connect as dial } from 'node:net'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
 import { promisify } from 'node:util'
 import postgres from 'postgres'
 import { describe, expect, inject, test } from 'vitest'
@@ -10,16 +8,9 @@ import { freePort } from '../src/database/embedded.ts'
 import { migrate } from '../src/database/migrate.ts'
 import { cloneDatabase, PASSWORD, post } from './fixtures.ts'
 import { startServer, temporaryFolder } from './process.ts'
+import { openRaw } from './raw.ts'
 
 const JSON_TYPE = { 'Content-Type': 'application/json' }
-
-/** Sends bytes as they are and gives all that comes back. */
-async function raw(url: string, bytes: string) {
-  const { port, hostname } = new URL(url)
-  const socket = dial(Number(port), hostname)
-  socket.write(bytes)
-  return text(socket)
-}
 
 describe('with a DATABASE_URL', () => {
   test('a database that is not migrated is not served, and the sentence says what to run', async () => {
@@ -133,7 +124,7 @@ describe('with a DATABASE_URL', () => {
         400,
       ],
     ] as const) {
-      const answer = await raw(url, bytes)
+      const answer = await openRaw(url, bytes).rest()
       expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
       expect(answer).toMatch(/content-type: application\/problem\+json/i)
       expect(answer).toMatch(/x-content-type-options: nosniff/i)
