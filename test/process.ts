@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
@@ -45,6 +45,11 @@ export function startServer(environment: Record<string, string>, args: string[] 
     ended,
     printed,
     output: () => output,
+    /** What it has in memory, in MiB, as Linux tells it. */
+    memory: async () => {
+      const status = await readFile(`/proc/${child.pid}/status`, 'utf8')
+      return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / 1024
+    },
     /** Where it listens, once it does. */
     url: async () => (await printed(/http:\/\/\S+(?=\/docs\/)/))[0],
     stop: (signal: NodeJS.Signals = 'SIGTERM') => {
