@@ -22,7 +22,7 @@ const logRequest: MiddlewareHandler<Env> = async (c, next) => {
   const start = performance.now()
   await next()
   const ms = Math.round((performance.now() - start) * 100) / 100
-  const answer = { method: c.req.method, route: routePath(c, -1), status: c.res.status, ms }
+  const answer = { method: c.req.method, route: routePath(c), status: c.res.status, ms }
   c.env.log.info({ request_id: c.var.requestId, ...answer })
   c.env.observe?.(answer)
 }

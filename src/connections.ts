@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import type { Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
@@ -11,9 +12,12 @@ export function keepConnections(server: Server, most: number) {
   /** The answer that a connection is to have last, of those that it still waits for. */
   const owed = new Map<Socket, ServerResponse>()
   const idle = new Set<Socket>()
+  const refused = new WeakSet<Socket>()
 
   server.on('connection', (socket: Socket) => {
     idle.add(socket)
+    // Node's own listener for errors goes where a connection is handed over, as by CONNECT.
+    socket.on('error', () => {})
     socket.once('close', () => {
       idle.delete(socket)
       owed.delete(socket)
@@ -22,6 +26,7 @@ export function keepConnections(server: Server, most: number) {
   })
 
   function begin(socket: Socket, response: ServerResponse, work: () => void) {
+    if (refused.has(socket)) return
     const before = owed.get(socket)
     owed.set(socket, response)
     idle.delete(socket)
@@ -38,5 +43,13 @@ export function keepConnections(server: Server, most: number) {
     process.nextTick(() => socket.pause())
   }
 
-  return { begin, owed: (socket: Socket) => owed.get(socket) }
+  /** Waits until a connection has all the answers that it still waits for. Nothing that it brings from here on is begun. */
+  async function refuse(socket: Socket) {
+    const before = owed.get(socket)
+    refused.add(socket)
+    // Where a request is refused in its midst there will be no other answer to it.
+    if (before?.req.complete) await once(before, 'close')
+  }
+
+  return { begin, refuse }
 }

@@ -206,7 +206,7 @@ function whyNotListening({ code }: NodeJS.ErrnoException, { HOST, PORT }: Settin
 }
 
 function greeting(settings: Settings, { address, port }: AddressInfo, isDemo: boolean) {
-  const { DATABASE_URL, DATA_DIR, RESEND_API_KEY } = settings
+  const { DATABASE_URL, DATA_DIR, RESEND_API_KEY, RATE_LIMITS } = settings
   const origin = `http://${isIPv6(address) ? `[${address}]` : address}:${port}`
   return `
 Docket ${manifest.version}
@@ -214,7 +214,7 @@ Docket ${manifest.version}
   Swagger page   ${origin}/docs/
   Database       ${DATABASE_URL ? nameOf(DATABASE_URL).slice(4) : `embedded PostgreSQL, kept in ${DATA_DIR}`}
   Mail           ${RESEND_API_KEY ? 'sent by Resend' : 'printed here, codes and all (RESEND_API_KEY sends it instead)'}
-${isDemo ? invitation(origin, new Date()) : ''}
+${RATE_LIMITS === 'off' ? '  Limits         off: anyone may guess passwords and codes without end\n' : ''}${isDemo ? invitation(origin, new Date()) : ''}
 Ctrl-C stops it.
 `
 }

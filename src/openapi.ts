@@ -184,7 +184,8 @@ async function readBody(c: Context<Env>, isExpected: boolean): Promise<unknown> 
   return value
 }
 
-const isJson = (type = '') => /^application\/json *(; *charset="?utf-8"? *)?$/i.test(type)
+// No space before the semicolon: zod-openapi looks at it again, and takes none.
+const isJson = (type = '') => /^application\/json(; *charset="?utf-8"? *)?$/i.test(type)
 
 function parseJson(bytes: Uint8Array): unknown {
   try {

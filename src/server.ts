@@ -1,7 +1,6 @@
-import { once } from 'node:events'
-import { createServer, type Server, STATUS_CODES } from 'node:http'
+import { createServer, type IncomingMessage, type Server, STATUS_CODES } from 'node:http'
 import { Server as NetServer, type Socket } from 'node:net'
-import { setTimeout } from 'node:timers/promises'
+import { setTimeout as delay } from 'node:timers/promises'
 import { getRequestListener, type HttpBindings } from '@hono/node-server'
 import { keepConnections } from './connections.ts'
 import { bareAnswer, Problem } from './problem.ts'
@@ -35,6 +34,15 @@ const limits = {
   maxConnections: 10_000,
 }
 
+/** How long a client may take to read a refusal and hang up. */
+const LINGER_MS = 2_000
+
+/** Whether a request names its host as RFC 9112 (3.2) requires. Node's own answer to one that does not is no problem document. */
+function hasHost({ rawHeaders, httpVersion }: IncomingMessage) {
+  const hosts = rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host').length
+  return hosts === 1 || (hosts === 0 && httpVersion === '1.0')
+}
+
 /** An HTTP server over a handler, which is told the peer's address. What is no HTTP never reaches the handler. */
 export function createHttpServer(
   handle: (request: Request, address: string) => Response | Promise<Response>,
@@ -47,25 +55,23 @@ export function createHttpServer(
     { errorHandler: () => rejected(400), overrideGlobalObjects: false, hostname },
   )
   const server = createServer({ ...options, requireHostHeader: false }, (request, response) => {
-    // Required by RFC 9112, and checked here since Node's own answer would be no problem document.
-    if (request.headers.host === undefined && request.httpVersion === '1.1') return refuse({}, request.socket)
-    return begin(request.socket, response, () => {
+    if (!hasHost(request)) return refuse({}, request.socket)
+    return connections.begin(request.socket, response, () => {
       // A client that keeps its connection learns so that the next request is not for here.
       if (!server.listening) response.setHeader('Connection', 'close')
       listener(request, response)
     })
   })
   Object.assign(server, { timeout, maxHeadersCount, maxRequestsPerSocket })
-  const { begin, owed } = keepConnections(server, maxConnections)
+  const connections = keepConnections(server, maxConnections)
   server.on('clientError', refuse)
-  server.on('connect', (_request, socket: Socket) => refuse({}, socket))
+  // Read on: where something of it was unread at the end, the answer would be thrown away.
+  server.on('connect', (_request, socket: Socket) => refuse({}, socket.resume()))
   server.on('checkExpectation', ({ socket }) => refuse({ code: 'EXPECTATION' }, socket))
   return server
 
   async function refuse({ code }: { code?: string }, socket: Socket) {
-    // Of a request that is refused in its midst there will be no other answer.
-    const before = owed(socket)
-    if (before?.req.complete) await once(before, 'close')
+    await connections.refuse(socket)
     if (!socket.writable || code === 'ECONNRESET') return socket.destroy()
     const status = refusals[code ?? ''] ?? 400
     const answer = rejected(status)
@@ -74,6 +80,7 @@ export function createHttpServer(
     socket.end(
       `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${headers}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
     )
+    setTimeout(() => socket.destroy(), LINGER_MS).unref()
   }
 }
 
@@ -86,7 +93,7 @@ const DRAIN_MS = 500
  */
 export async function stop(server: Server): Promise<void> {
   const closed = new Promise((resolve) => NetServer.prototype.close.call(server, resolve))
-  await setTimeout(DRAIN_MS)
+  await delay(DRAIN_MS)
   const idle = setInterval(() => server.closeIdleConnections(), 50)
   await closed
   clearInterval(idle)

@@ -9,7 +9,17 @@ const digits = (from: number, to: number) =>
     .refine((value) => value >= from && value <= to)
 
 const url = (...protocols: string[]) =>
-  z.string().refine((value) => URL.canParse(value) && protocols.includes(new URL(value).protocol))
+  z.string().refine((value) => URL.canParse(value) && protocols.includes(new URL(value).protocol), { abort: true })
+
+/** Whether what a URL says of a user, a password and a name can be decoded. */
+const isDecodable = (value: string) => {
+  const { username, password, hostname, pathname } = new URL(value)
+  try {
+    return [username, password, hostname, pathname].every((part) => decodeURIComponent(part) !== undefined)
+  } catch {
+    return false
+  }
+}
 
 const isOrigin = (value: string) => URL.canParse(value) && new URL(value).origin === value
 
@@ -17,7 +27,10 @@ const isOrigin = (value: string) => URL.canParse(value) && new URL(value).origin
 const schema = z.object({
   HOST: z.string().default('127.0.0.1').describe('an address to listen on, as 127.0.0.1 or 0.0.0.0'),
   PORT: digits(0, 65535).default(8000).describe('a port number from 0 to 65535'),
-  DATABASE_URL: url('postgres:', 'postgresql:').optional().describe('a URL as postgres://user:password@host:5432/name'),
+  DATABASE_URL: url('postgres:', 'postgresql:')
+    .refine(isDecodable)
+    .optional()
+    .describe('a URL as postgres://user:password@host:5432/name, with %25 for each % in a password'),
   DATA_DIR: z.string().default('.data').describe('a folder for the embedded PostgreSQL'),
   RESEND_API_KEY: z.string().optional().describe('an API key of Resend'),
   RESEND_BASE_URL: url('http:', 'https:').optional().describe('a URL as https://api.resend.com'),
@@ -43,6 +56,7 @@ const schema = z.object({
   HISTORY_DAYS: digits(30, 36_500).optional().describe('a number of days from 30 to 36500'),
   RATE_LIMITS: z.enum(['on', 'off']).default('on').describe('on or off'),
   METRICS_PORT: digits(1, 65535).optional().describe('a port number from 1 to 65535'),
+  NODE_ENV: z.string().optional().describe('production where it is'),
   LOG_LEVEL: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
     .default('info')
@@ -72,8 +86,17 @@ const fault = (name: string) => `${name} is not usable: it should be ${shapeOf(n
 
 const shapeOf = (name: string) => schema.shape[name as keyof Settings].description
 
-function conflicts({ RESEND_API_KEY, MAIL_FROM }: Settings): string[] {
-  return RESEND_API_KEY && !MAIL_FROM
-    ? [`MAIL_FROM is missing: with RESEND_API_KEY it should be ${shapeOf('MAIL_FROM')}.`]
-    : []
+function conflicts({ RESEND_API_KEY, MAIL_FROM, RATE_LIMITS, NODE_ENV }: Settings): string[] {
+  const isProduction = NODE_ENV === 'production'
+  return [
+    ...(RESEND_API_KEY && !MAIL_FROM
+      ? [`MAIL_FROM is missing: with RESEND_API_KEY it should be ${shapeOf('MAIL_FROM')}.`]
+      : []),
+    ...(isProduction && !RESEND_API_KEY
+      ? ['RESEND_API_KEY is missing: in production (NODE_ENV) mail may not be printed, codes and all.']
+      : []),
+    ...(isProduction && RATE_LIMITS === 'off'
+      ? ['RATE_LIMITS is off: in production (NODE_ENV) it should be on, or anyone may guess passwords and codes.']
+      : []),
+  ]
 }

@@ -84,7 +84,7 @@ type Fault = {
 }
 
 const faults: Fault[] = [
-  { title: 'is stopped and started', begin: () => database.stop(), end: reopen },
+  { title: 'is stopped and started', begin: () => database.stop(), end: reopen, lasts: 6_000 },
   { title: 'is killed', begin: async () => process.kill(await postmaster(), 'SIGKILL'), end: reopen },
   { title: 'is restarted', begin: () => database.stop().then(reopen), end: async () => {}, isReady: true },
   { title: 'freezes', begin: () => signal('SIGSTOP'), end: () => signal('SIGCONT'), lasts: 6_000 },

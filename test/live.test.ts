@@ -227,14 +227,16 @@ describe('a stream', () => {
     expect((await poll(ada, stream.lastId())).results).toEqual([])
   })
 
-  test.each([
-    ['logs out', ({ token }: Person) => call('POST', '/accounts/logout/', { token })],
-    ['has a new password', ({ id }: Person) => owner`update users set password_version = 2 where id = ${id}`],
+  const ends: [string, (person: Person) => PromiseLike<unknown>][] = [
+    ['logs out', ({ token }) => call('POST', '/accounts/logout/', { token })],
+    ['has a new password', ({ id }) => owner`update users set password_version = 2 where id = ${id}`],
     [
       'has had a session for its days',
-      ({ id }: Person) => owner`update sessions set expires_at = ${iso(clock.now)} where user_id = ${id}`,
+      ({ id }) => owner`update sessions set expires_at = ${iso(clock.now)} where user_id = ${id}`,
     ],
-  ])("ends soon after its reader %s, and nobody else's", async (_, endSession) => {
+  ]
+
+  test.each(ends)("ends soon after its reader %s, and nobody else's", async (_, endSession) => {
     const [ada, bob] = [await createUser(), await createUser()]
     const feed = feedOf({ sessions: 20 })
     const [adas, bobs] = [await follow(ada, {}, {}, feed), await follow(bob, {}, {}, feed)]
@@ -243,6 +245,19 @@ describe('a stream', () => {
     expect(await adas.nextEvent()).toBeUndefined()
     await create(bob, { assignee: ada.id })
     expect(await bobs.take(1)).toHaveLength(1)
+    await bobs.cancel()
+  })
+
+  test.each(ends)('gives nothing of what happens after its reader %s', async (_, endSession) => {
+    const [ada, bob] = [await createUser(), await createUser()]
+    const feed = feedOf({ sessions: 1_000_000 })
+    const [adas, bobs] = [await follow(ada, {}, {}, feed), await follow(bob, {}, {}, feed)]
+    await create(bob, { assignee: ada.id })
+    expect(await adas.take(1)).toHaveLength(1)
+    await endSession(ada)
+    await create(bob, { assignee: ada.id })
+    expect(await adas.nextEvent()).toBeUndefined()
+    expect(await bobs.take(2)).toHaveLength(2)
     await bobs.cancel()
   })
 

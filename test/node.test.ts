@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
 import { cp, mkdir, readFile, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -92,11 +93,13 @@ describe('with a DATABASE_URL', () => {
     const url = await server.url()
     await fetch(`${url}/healthz`)
     await fetch(`${url}/assignments/x/`)
+    await fetch(`${url}/assignments/events/`)
     await fetch(`${url}/accounts/`, { method: 'LINK' })
     const told = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
     for (const labels of [
       'method="GET",route="/healthz",status="200"',
       'method="GET",route="/assignments/:id",status="401"',
+      'method="GET",route="/assignments/events",status="401"',
       'method="other",route="/accounts",status="405"',
     ]) {
       expect(told).toContain(`http_request_duration_seconds_count{${labels}} 1`)
@@ -111,12 +114,19 @@ describe('with a DATABASE_URL', () => {
   test('what is not HTTP, or too much of it, is a problem too', async () => {
     const server = startServer({ DATABASE_URL: await cloneDatabase() })
     const url = await server.url()
+    // Who does not stay for the refusal does no harm.
+    for (let times = 0; times < 5; times++) {
+      const { socket } = openRaw(url, 'CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n')
+      await once(socket, 'readable')
+      socket.resetAndDestroy()
+    }
     for (const [bytes, status] of [
       ['nonsense\r\n\r\n', 400],
       ['GET / HTTP/1.1\r\nConnection: close\r\n\r\n', 400],
       ['CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n', 400],
       ['GET / HTTP/1.1\r\nHost: x\r\nExpect: foo\r\n\r\n', 417],
       ['FOO / HTTP/1.1\r\nHost: x\r\n\r\n', 400],
+      ['GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n', 400],
       ['GET / HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n', 400],
       [`GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
       [

@@ -26,6 +26,8 @@ describe('a wrong value is refused by name, with what would be right, and is not
     ['PORT', '-1', 'a port number'],
     ['DATABASE_URL', 'mysql://root:secret@localhost/x', 'postgres://user:password@host:5432/name'],
     ['DATABASE_URL', 'secret', 'postgres://user:password@host:5432/name'],
+    ['DATABASE_URL', 'postgres://u:secret%zz@h/d', '%25 for each % in a password'],
+    ['DATABASE_URL', 'postgres://h/secret%', '%25 for each % in a password'],
     ['RESEND_BASE_URL', 'api.resend.com', 'https://api.resend.com'],
     ['MAIL_FROM', 'Docket', 'Docket <no-reply@example.com>'],
     ['MAIL_FROM', 'a@b.example\r\nBcc: c@d.example', 'Docket <no-reply@example.com>'],
@@ -47,6 +49,15 @@ describe('a wrong value is refused by name, with what would be right, and is not
 
   test('all of them at once', () => {
     expect(() => readSettings({ PORT: 'x', RATE_LIMITS: 'x' })).toThrow(/PORT.*\n.*RATE_LIMITS/)
+  })
+
+  test('what is unsafe in production is refused there', () => {
+    const mail = { RESEND_API_KEY: 're_x', MAIL_FROM: 'a@b.example' }
+    expect(readSettings({ NODE_ENV: 'development', RATE_LIMITS: 'off' })).toMatchObject({ RATE_LIMITS: 'off' })
+    expect(readSettings({ NODE_ENV: 'production', ...mail })).toMatchObject({ RATE_LIMITS: 'on' })
+    expect(() => readSettings({ NODE_ENV: 'production' })).toThrow(/^RESEND_API_KEY is missing: in production/)
+    const unlimited = { NODE_ENV: 'production', RATE_LIMITS: 'off', ...mail }
+    expect(() => readSettings(unlimited)).toThrow(/^RATE_LIMITS is off: in production .* it should be on/)
   })
 
   test('a key without a sender is missing one', () => {

@@ -78,6 +78,23 @@ test('a refusal of what is no request waits for the answers before it', async ()
   }
 })
 
+test('what follows on one that is refused is not begun', async () => {
+  const { url } = await listen()
+  const { token } = await docket.createUser()
+  const made = `POST /assignments/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{"name":"x"}`
+  for (const bad of ['GET / HTTP/1.1\r\n\r\n', 'GET / HTTP/1.1\r\nHost: x\r\nExpect: foo\r\n\r\n']) {
+    expect(statusesOf(await openRaw(url, made + bad + made).rest())).toHaveLength(2)
+  }
+  expect((await docket.call('GET', '/assignments/?count=true', { token })).body.count).toBe(2)
+})
+
+test('a refused connection that its client leaves open is closed', async () => {
+  const { url, ends } = await listen()
+  const { socket } = openRaw(url, 'CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n')
+  await once(socket, 'readable')
+  await once(ends.get(socket.localPort as number) as Socket, 'close')
+})
+
 test('who sends nothing, or too slowly, or does not read, is let go, while all others are served', async () => {
   const { url, seen, ends } = await listen({
     ...{ headersTimeout: 1_000, requestTimeout: 2_000, connectionsCheckingInterval: 100, timeout: 3_000 },

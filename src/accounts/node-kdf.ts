@@ -9,7 +9,8 @@ import type { Kdf } from './passwords.ts'
  * libuv's four (or UV_THREADPOOL_SIZE) is left for files and names. Who would wait too long gets 503 at once.
  */
 export function nodeKdf(preferred: Kdf['preferred']): Kdf {
-  const threads = Number(process.env.UV_THREADPOOL_SIZE ?? 4)
+  // What is no number is one thread to libuv.
+  const threads = Number.parseInt(process.env.UV_THREADPOOL_SIZE ?? '4', 10) || 1
   const running = Math.max(1, Math.min(availableParallelism(), threads - 1))
   const turn = createTurns({ running, seconds: 0.4, patience: 2 }, 'Too many passwords are being checked just now.')
   return {

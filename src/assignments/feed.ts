@@ -124,8 +124,10 @@ export function openFeed(db: Database, options: Pick<Services, 'now' | 'log' | '
   async function turn(): Promise<boolean> {
     const time = Date.now()
     for (const stream of streams) lookAfter(stream, time)
-    // Before events are: who has logged out gets none.
-    if (time >= checked + sessions) await endLoggedOut(time)
+    if (time >= checked + sessions) {
+      await endLoggedOut([...streams])
+      checked = time
+    }
     const live = [...streams].filter(({ state }) => state === 'live')
     if (live.length === 0) return false
     const places = live.map(({ place }) => place)
@@ -139,6 +141,7 @@ export function openFeed(db: Database, options: Pick<Services, 'now' | 'log' | '
       for (const stream of live) end(stream)
       return false
     }
+    await endLoggedOut(live.filter(({ caller }) => page.events.some((event) => peopleOf(event).includes(caller))))
     passOn(page, live)
     return page.isFull
   }
@@ -159,16 +162,12 @@ export function openFeed(db: Database, options: Pick<Services, 'now' | 'log' | '
     }
   }
 
-  async function endLoggedOut(time: number) {
-    const checking = [...streams]
+  /** Before they are given events: whose session has ended gets none of what happened after that. */
+  async function endLoggedOut(checking: Stream[]) {
     if (checking.length === 0) return
-    const live = await liveSessions(
-      db,
-      checking.map(({ session }) => session),
-      now(),
-    )
+    const ids = checking.map(({ session }) => session)
+    const live = await liveSessions(db, ids, now())
     for (const stream of checking) if (!live.has(stream.session)) end(stream)
-    checked = time
   }
 
   /** Reads on for a stream alone, to where the log ends or its reader has no room. */
@@ -177,8 +176,9 @@ export function openFeed(db: Database, options: Pick<Services, 'now' | 'log' | '
     try {
       const page = await listEvents(db, stream.caller, stream.interest, stream.place, PAGE, now())
       isFailing = false
-      if (!streams.has(stream)) return
       if (typeof page === 'string') return end(stream)
+      if (page.events.length > 0) await endLoggedOut([stream])
+      if (!streams.has(stream)) return
       take(stream, page)
     } catch (error) {
       stream.state = 'behind'
@@ -196,8 +196,7 @@ export function openFeed(db: Database, options: Pick<Services, 'now' | 'log' | '
   function passOn({ events, next }: Page, live: Stream[]) {
     const byCaller = Map.groupBy(live, ({ caller }) => caller)
     for (const event of events) {
-      const people = new Set([event.creator, event.assignee, event.old_assignee])
-      const audience = [...people].flatMap((person) => byCaller.get(person ?? '') ?? [])
+      const audience = [...new Set(peopleOf(event))].flatMap((person) => byCaller.get(person ?? '') ?? [])
       const data = audience.length > 0 ? JSON.stringify(shown(event)) : ''
       for (const stream of audience) {
         if (stream.state === 'live' && isOfInterest(event, stream.interest) && isBeyond(event, stream.place)) {
@@ -235,6 +234,8 @@ const hasRoom = ({ controller }: Stream) => (controller.desiredSize ?? 0) > 0
 
 const lesser = (one: Place, other: Place) => (isBeyond(one, other) ? other : one)
 const greater = (one: Place, other: Place) => (isBeyond(one, other) ? one : other)
+
+const peopleOf = ({ creator, assignee, old_assignee }: Logged) => [creator, assignee, old_assignee]
 
 const shown = ({ position, old_assignee, ...event }: Logged) => event
 
