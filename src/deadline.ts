@@ -6,9 +6,9 @@ import type { Env } from './services.ts'
 const ANSWER_MS = 4_500
 
 /**
- * Answers 503 where the handler would take too long. What it has begun goes on, as after a connection that broke, since a
- * statement may be done by then. Waiting for the client is not counted: how slowly it may send is the server's to say.
- * Nor is what kept a timer waiting, which is a computation, as of a Worker's passwords, and no wait.
+ * Answers 503 where the handler would take too long. What it has begun goes on to its end, as after a connection that broke:
+ * a statement may be done by then, and a guess has to be counted. Waiting for the client is not counted: how slowly it may
+ * send is the server's to say. Nor is what kept a timer waiting, which is a computation, and no wait.
  */
 export const answerInTime: MiddlewareHandler<Env> = async (c, next) => {
   let timer: ReturnType<typeof setTimeout> | undefined
@@ -21,8 +21,10 @@ export const answerInTime: MiddlewareHandler<Env> = async (c, next) => {
     }
     const end = () => {
       left = performance.now() - since - left
-      if (left < 100) reject(retryLater('unavailable', 2, 'The answer takes too long.'))
-      else run()
+      if (left >= 100) return run()
+      c.set('isAnswered', true)
+      c.env.defer(() => work)
+      reject(retryLater('unavailable', 2, 'The answer takes too long.'))
     }
     c.set('untimed', async (work) => {
       clearTimeout(timer)
@@ -35,5 +37,6 @@ export const answerInTime: MiddlewareHandler<Env> = async (c, next) => {
     })
     run()
   })
-  await Promise.race([next(), late]).finally(() => clearTimeout(timer))
+  const work = next()
+  await Promise.race([work, late]).finally(() => clearTimeout(timer))
 }

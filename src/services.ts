@@ -34,8 +34,10 @@ export type Env = {
   Bindings: Services
   Variables: {
     requestId: string
-    /** Waits for work that the client sets the pace of, with the time for the answer standing still. */
-    untimed: (work: () => Promise<Uint8Array>) => Promise<Uint8Array>
+    /** Waits for what the client sets the pace of, or its password's hash, with the time for the answer standing still. */
+    untimed: <T>(work: () => Promise<T>) => Promise<T>
+    /** Set where the client has been told already that it takes too long. */
+    isAnswered?: boolean
     /** What is wrong with the body, to be told together with what is wrong with the query. */
     bodyErrors?: () => InputError[]
     /** A token that is still to be judged. */

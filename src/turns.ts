@@ -2,7 +2,7 @@ import { retryLater } from './problem.ts'
 
 /**
  * How many works may run at once, and how many seconds one may wait for its turn. Where works take alike, `seconds` is what
- * one of them takes at first.
+ * one of them takes at first, and twice what it takes at least.
  */
 type Pace = { running: number; patience: number; seconds?: number }
 
@@ -12,6 +12,7 @@ type Pace = { running: number; patience: number; seconds?: number }
  * works that the load itself slows down: each refusal would make for more of them, and little would be done.
  */
 export function createTurns({ running, patience, seconds }: Pace, why: string) {
+  const least = (seconds ?? 0) / 2
   let active = 0
   const waiting = new Set<() => void>()
 
@@ -36,7 +37,8 @@ export function createTurns({ running, patience, seconds }: Pace, why: string) {
     try {
       return await work()
     } finally {
-      if (seconds !== undefined) seconds += ((performance.now() - start) / 1000 - seconds) / 8
+      // Not by the clock alone: on Workers it stands still while something is computed.
+      if (seconds !== undefined) seconds += (Math.max((performance.now() - start) / 1000, least) - seconds) / 8
       const [next] = waiting
       if (next && waiting.delete(next)) next()
       else active--

@@ -4,11 +4,13 @@ import { app } from './app.ts'
 import { openFeed } from './assignments/feed.ts'
 import { connect } from './database/connect.ts'
 import { removeExpired } from './database/expiry.ts'
+import { openSocket } from './database/socket.ts'
 import { createDeferred } from './deferred.ts'
 import { createMailer } from './mail/mailer.ts'
 import { bareAnswer, Problem } from './problem.ts'
 import type { Log, Services } from './services.ts'
 import { readSettings, SettingsError, warnOfLimits } from './settings.ts'
+import { createTurns } from './turns.ts'
 
 /** What `wrangler.toml` binds, beside the settings. */
 type Bindings = { HYPERDRIVE?: { connectionString: string }; ASSETS: { fetch(url: string): Promise<Response> } }
@@ -17,9 +19,10 @@ type Bindings = { HYPERDRIVE?: { connectionString: string }; ASSETS: { fetch(url
 export const createWorker = (now: Services['now']) => ({
   async fetch(request: Request, env: Bindings, context: ExecutionContext): Promise<Response> {
     try {
-      const { services, finish } = open(env, now)
+      const { promise: answered, resolve: leave } = Promise.withResolvers<void>()
+      const { services, finish } = open(env, now, answered)
       const address = request.headers.get('CF-Connecting-IP') ?? ''
-      const answer = Promise.resolve(app.fetch(request, { ...services, address }))
+      const answer = Promise.resolve(app.fetch(request, { ...services, address })).finally(leave)
       // From the start, so that a client that hangs up does not leave work half done, and its turn taken.
       context.waitUntil(answer.then(finish))
       return keepTag(await answer)
@@ -58,14 +61,18 @@ function prepare(env: Bindings) {
   return { url: env.HYPERDRIVE.connectionString, services }
 }
 
+/** Requests that may have a connection at once, each its own, until they are answered; the others wait, with none. */
+const turn = createTurns({ running: 50, patience: 2 }, 'More is asked of the database than it can answer soon.')
+
 /** The services of one request: a connection cannot outlive the one that opened it. `finish` waits for deferred work. */
-function open(env: Bindings, now: Services['now']) {
+function open(env: Bindings, now: Services['now'], answered?: Promise<void>) {
   shared ??= prepare(env)
   const { defer, settled } = createDeferred(shared.services.log)
-  const { db, close } = connect(shared.url, { max: 1 })
+  const room = (use: () => Promise<void>) => turn(() => Promise.race([use(), answered]))
+  const { db, close } = connect(shared.url, { max: 1, socket: openSocket, room })
   const services = {
     ...{ ...shared.services, db, defer, now },
-    feed: openFeed(db, { now, defer, log: shared.services.log, tick: 1_000 }),
+    feed: openFeed(db, { now, defer, log: shared.services.log, tick: 1_000, life: 60_000 }),
     asset: (file) => env.ASSETS.fetch(`https://assets/${file}`),
   } satisfies Omit<Services, 'address'>
   return { services, finish: () => settled().then(close) }

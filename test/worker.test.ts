@@ -74,9 +74,10 @@ test('a stream tells what happens while it lasts, and leaves no connection behin
   const rest = await readStream(resumed.body).take(2)
   expect(rest.map(({ data }) => JSON.parse(data ?? '').version)).toEqual([2, 3])
 
+  expect(await stream.take(1)).toHaveLength(1)
   await call('POST', '/accounts/logout/', { token: person.token })
   // The end of their session is the end of them both.
-  expect(await stream.take(2)).toHaveLength(1)
+  expect(await stream.nextEvent()).toBeUndefined()
   gone.abort()
   await disconnected()
 }, 60_000)

@@ -34,7 +34,7 @@ export const passwords = new OpenAPIHono<Env>()
       await requireRoom(c.env, ...attempts)
       const wrong = new Problem('invalid_credentials', { status: 400, detail: 'The old password is wrong.' })
       const hash = await findPassword(db, session.account.id)
-      if (!hash || !(await verifyPassword(kdf, old_password, hash))) {
+      if (!hash || !(await c.var.untimed(() => verifyPassword(kdf, old_password, hash)))) {
         await spend(c.env, ...attempts)
         throw wrong
       }

@@ -31,7 +31,7 @@ const Page = z.strictObject({
 
 const rules = `Each change of an assignment of which you were creator or assignee before or after it, once, in order; who loses an assignment gets that change as the last. Filters look at the assignment as it is after the change.
 
-As JSON, oldest first; ask again with \`cursor=<next>\` for what came since. With \`Accept: ${STREAM}\` as server-sent events, as they happen: \`event\` is the kind, \`id\` a cursor, \`data\` the Event. Every 15 seconds comes a comment; after at most 5 minutes, or when its reader does not keep up, a stream ends, and its client goes on with \`Last-Event-ID\`. A cursor is good for its user and filters alone; one whose place the log does not have any more is \`invalid_cursor\`: list what there is, and begin anew.`
+As JSON, oldest first; ask again with \`cursor=<next>\` for what came since. With \`Accept: ${STREAM}\` as server-sent events, as they happen: \`event\` is the kind, \`id\` a cursor, \`data\` the Event. Every 15 seconds comes a comment; after at most 5 minutes, on Workers one, or when its reader does not keep up, a stream ends, and its client goes on with \`Last-Event-ID\`. A cursor is good for its user and filters alone; one whose place the log does not have any more is \`invalid_cursor\`: list what there is, and begin anew.`
 
 export const events = new OpenAPIHono<Env>().openapi(
   protectedRoute({
@@ -90,7 +90,7 @@ export const events = new OpenAPIHono<Env>().openapi(
     }
     // A proxy that gathers an answer first would hold back its events (nginx's documentation of proxy_buffering).
     const headers = { 'Content-Type': STREAM, 'X-Accel-Buffering': 'no' }
-    if (c.req.method === 'HEAD') return c.body(null, 200, headers)
+    if (c.req.method === 'HEAD' || c.var.isAnswered) return c.body(null, 200, headers)
     return c.body(feed.follow(follower, place, page, c.req.raw.signal), 200, headers)
   },
 )

@@ -92,7 +92,9 @@ export function openFeed(db: Database, options: Pick<Services, 'now' | 'log' | '
     // An id alone is kept by a client, and is no event: a stream that breaks before its first one is resumed as well.
     write(stream, `retry: 2000\nid: ${stream.cursorOf(begin)}\n\n`)
     take(stream, page)
-    if (isClosed) close()
+    // It may have left before it was given anything.
+    if (signal.aborted) end(stream)
+    else if (isClosed) close()
     else if (!isRunning) defer(run)
     return body
   }

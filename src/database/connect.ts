@@ -4,11 +4,17 @@ import { drizzle } from 'drizzle-orm/postgres-js'
 import postgres from 'postgres'
 import { createTurns } from '../turns.ts'
 import { TooSlow, Unreachable } from './errors.ts'
-import type { openSocket } from './node-socket.ts'
 import * as schema from './schema.ts'
+import type { openSocket } from './socket.ts'
 
 /** Those of postgres.js, and one that its types do not have. */
 type Options = postgres.Options<Record<string, never>> & { socket?: typeof openSocket }
+
+/** Begins to use a connection once there is room for one more, and ends when told. */
+type Room = (use: () => Promise<void>) => Promise<unknown>
+
+/** Beside them, room that several pools share. */
+type PoolOptions = Options & { room?: Room }
 
 export type Database = ReturnType<typeof connect>['db']
 
@@ -19,7 +25,7 @@ const STATEMENT_SECONDS = 4
  * Opens a pool on a PostgreSQL URL; nothing is dialled before the first query. `close` lets running queries end,
  * for at most two seconds.
  */
-export function connect(url: string, { max = 10, ...options }: Options = {}) {
+export function connect(url: string, { max = 10, room = (use) => use(), ...options }: PoolOptions = {}) {
   const client = postgres(url, {
     connect_timeout: 3,
     // The default grows to 20 s, and a database that is back would be left alone for that long.
@@ -33,7 +39,7 @@ export function connect(url: string, { max = 10, ...options }: Options = {}) {
     ...options,
     max: 1,
   })
-  const pool = createPool(client, max)
+  const pool = createPool(client, max, room)
   const db = drizzle(prepared(client, pool.run), { schema })
   // Times as the API speaks them, from every statement: Drizzle leaves them in PostgreSQL's spelling.
   client.options.parsers[TIMESTAMPTZ] = (value: string) => new Date(value).toISOString()
@@ -78,9 +84,6 @@ const BUSY = 'More is asked of the database than it can answer soon.'
 /** Several statements of one request have time to wait that long for each of them. */
 const PATIENCE = 2
 
-/** Statements that run at once for all clients together: on Workers, where each request brings its own, in an isolate. */
-const turnOfAll = createTurns({ running: 50, patience: PATIENCE }, BUSY)
-
 /** What postgres.js cancels by. Its `cancel` gives no promise, so that a failure to connect for it would end the process. */
 type Query = PromiseLike<unknown> & { canceller?: ((query: Query) => Promise<unknown>) | null }
 type Run = (begin: (client: postgres.Sql) => Query) => Promise<unknown>
@@ -89,28 +92,33 @@ type Run = (begin: (client: postgres.Sql) => Query) => Promise<unknown>
  * Connections that carry one statement at a time, each a client of postgres.js: its own pool sends statements ahead of the
  * answers to others, and once one of those is cancelled it takes each answer for that to the next.
  */
-function createPool(first: postgres.Sql, max: number): { run: Run; close: () => Promise<void> } {
+function createPool(first: postgres.Sql, max: number, room: Room): { run: Run; close: () => Promise<void> } {
   const turn = createTurns({ running: max, patience: PATIENCE }, BUSY)
-  const clients = new Set([first])
-  const idle = [first]
+  /** Each with what gives its room to another. */
+  const clients = new Map<postgres.Sql, () => void>()
+  const idle: postgres.Sql[] = []
+  let unused: postgres.Sql | undefined = first
   let isClosed = false
 
   return {
     run: async (begin) => {
       const deadline = performance.now() + STATEMENT_SECONDS * 1000
-      return turn(() => turnOfAll(() => inTime(begin, deadline))).catch((error) => {
+      return turn(() => inTime(begin, deadline)).catch((error) => {
         throw Unreachable.from(error)
       })
     },
     close: async () => {
       isClosed = true
-      await Promise.all([...clients].map((client) => client.end({ timeout: 2 })))
+      await Promise.all([...clients].map(([client, leave]) => client.end({ timeout: 2 }).finally(leave)))
     },
   }
 
   async function inTime(begin: (client: postgres.Sql) => Query, deadline: number) {
-    if (isClosed) throw new Unreachable()
-    const client = idle.pop() ?? another()
+    const client = idle.pop() ?? (await another())
+    if (isClosed) {
+      forget(client)
+      throw new Unreachable()
+    }
     const query = begin(client)
     let timer: ReturnType<typeof setTimeout> | undefined
     const late = new Promise<'late'>((resolve) => {
@@ -128,10 +136,14 @@ function createPool(first: postgres.Sql, max: number): { run: Run; close: () => 
     return outcome
   }
 
-  function another() {
+  async function another() {
+    const leave = await new Promise<() => void>((resolve, reject) => {
+      room(() => new Promise((end) => resolve(end))).catch(reject)
+    })
     // The options as the first one has read them, and Drizzle has added to them.
-    const client = postgres(first.options as unknown as Options)
-    clients.add(client)
+    const client = unused ?? postgres(first.options as unknown as Options)
+    unused = undefined
+    clients.set(client, leave)
     return client
   }
 
@@ -147,7 +159,8 @@ function createPool(first: postgres.Sql, max: number): { run: Run; close: () => 
   }
 
   function forget(client: postgres.Sql) {
+    const leave = clients.get(client)
     clients.delete(client)
-    client.end({ timeout: 0 })
+    client.end({ timeout: 0 }).finally(leave)
   }
 }
