@@ -2,6 +2,7 @@ import postgres from 'postgres'
 import { afterAll, describe, expect, test } from 'vitest'
 import { app } from '../src/app.ts'
 import { openFeed, type Pace } from '../src/assignments/feed.ts'
+import { START } from '../src/assignments/following.ts'
 import { newId } from '../src/crypto.ts'
 import { connect } from '../src/database/connect.ts'
 import { migrate } from '../src/database/migrate.ts'
@@ -259,6 +260,16 @@ describe('a stream', () => {
     expect(await adas.nextEvent()).toBeUndefined()
     expect(await bobs.take(2)).toHaveLength(2)
     await bobs.cancel()
+  })
+
+  test('is not begun for a reader who has left before', async () => {
+    const { id: caller } = await createUser()
+    const [session] = await owner`select id from sessions where user_id = ${caller}`
+    const follower = { caller, session: session?.id, interest: {}, cursorOf: () => 'x' }
+    const page = { events: [], next: START, isFull: false }
+    const stream = readStream(feedOf({}).follow(follower, undefined, page, AbortSignal.abort()))
+    expect(await stream.next()).toMatchObject({ id: 'x' })
+    expect(await stream.next()).toBeUndefined()
   })
 
   test('of a reader that does not read is cut off, with a bounded number of bytes waiting and the cursor to go on', async () => {

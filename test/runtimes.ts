@@ -3,6 +3,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Writable } from 'node:stream'
 import pino from 'pino'
+import { inject } from 'vitest'
 import { nodeKdf } from '../src/accounts/node-kdf.ts'
 import { app } from '../src/app.ts'
 import { openFeed } from '../src/assignments/feed.ts'
@@ -125,7 +126,8 @@ export async function startWorker({ url, environment, now }: Start): Promise<Run
 /** The same database behind TEST_POOLER_URL, a pgbouncer before its server that pools by transaction, as Hyperdrive does. */
 function pooled(url: string) {
   const way = new URL(url)
-  if (process.env.TEST_POOLER_URL) way.host = new URL(process.env.TEST_POOLER_URL).host
+  const isOurs = way.host === new URL(inject('template')).host
+  if (process.env.TEST_POOLER_URL && isOurs) way.host = new URL(process.env.TEST_POOLER_URL).host
   return way.href
 }
 

@@ -1,4 +1,6 @@
-import { describe, expect, test } from 'vitest'
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { openDocket } from './fixtures.ts'
 import { readStream, verbsOf } from './stream.ts'
 
@@ -81,6 +83,46 @@ test('a stream tells what happens while it lasts, and leaves no connection behin
   gone.abort()
   await disconnected()
 }, 60_000)
+
+test('a database that hangs up is dialled once for a request, and not without end', async () => {
+  let dials = 0
+  const database = createServer((socket) => {
+    dials++
+    socket.destroy()
+  })
+  await once(database.listen(0, '127.0.0.1'), 'listening')
+  onTestFinished(() => void database.close())
+  const url = `postgres://u:p@127.0.0.1:${(database.address() as AddressInfo).port}/x`
+  const other = await openDocket({}, { database: url })
+  expect(await other.call('GET', '/accounts/', { token })).toMatchObject({ status: 503 })
+  await other.settled()
+  expect(dials).toBe(1)
+})
+
+describe('while passwords are checked', () => {
+  const logIn = (email: string) => call('POST', '/accounts/login/', { body: { email, password: 'wrong horse' } })
+
+  test('those that cannot be checked soon are turned away', async () => {
+    const logins = Array.from({ length: 60 }, (_, number) => logIn(`a${number}@example.com`))
+    const statuses = (await Promise.all(logins)).map(({ status }) => status)
+    const checked = statuses.filter((status) => status === 401).length
+    expect(checked).toBeGreaterThan(0)
+    expect(checked).toBeLessThan(40)
+    expect(statuses.filter((status) => status === 503)).toHaveLength(60 - checked)
+  })
+
+  test("others are answered in between, also where it is by a hash of Django's", async () => {
+    const hash = `pbkdf2_sha256$1000000$salt$${btoa('x'.repeat(32))}`
+    let isChecked = false
+    const login = logIn((await createUser({ password: hash })).email).finally(() => {
+      isChecked = true
+    })
+    let others = 0
+    for (; !isChecked; others++) expect(await call('GET', '/healthz')).toMatchObject({ status: 200 })
+    expect(await login).toMatchObject({ status: 401 })
+    expect(others).toBeGreaterThan(30)
+  })
+})
 
 test('a database that is not migrated is 503', async () => {
   const other = await openDocket()
