@@ -118,11 +118,13 @@ const TYPES = [
   ...[
     'application/json, text/plain',
     'APPLICATION/JSON',
+    'application/json ; charset=utf-8',
+    'application/json; charset="utf-8',
     'application/json; charset="utf-8"',
     'application/json;charset=utf8',
   ],
 ]
-const METHODS = 'GET HEAD POST PUT PATCH DELETE OPTIONS QUERY PROPFIND LINK'.split(' ')
+const METHODS = 'GET HEAD POST PUT PATCH DELETE OPTIONS QUERY PROPFIND'.split(' ')
 
 const units = fc.array(fc.nat(0xffff), { maxLength: 12 }).map((codes) => String.fromCharCode(...codes))
 
