@@ -1,5 +1,6 @@
 import { pbkdf2Sync } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
+import { sql } from 'drizzle-orm'
 import { describe, expect, test } from 'vitest'
 import { hashPassword, type Kdf } from '../src/accounts/passwords.ts'
 import { connect } from '../src/database/connect.ts'
@@ -63,6 +64,23 @@ describe('whether an address has an account', () => {
     expect(new Set(costs.map((cost) => JSON.stringify(cost))).size, JSON.stringify(costs, null, 1)).toBe(1)
     expect(costs[0]).toMatchObject({ derivations: expected })
   })
+})
+
+test('a guess is counted also where its answer came too late', async () => {
+  const { email } = await createUser({ password })
+  const failures = async () => {
+    const [row] = await docket.db.execute<{ failures: number }>(
+      sql`select max(cardinality(attempts)) as failures from rate_limits where key like 'login-account:%' and expires_at > ${docket.now().toISOString()}`,
+    )
+    return row?.failures
+  }
+  pass(7_200)
+  expect(await logIn(email, 'wrong')).toMatchObject({ status: 401 })
+  proxy.hold(2_000)
+  expect(await logIn(email, 'wrong')).toMatchObject({ status: 503 })
+  await settled()
+  proxy.hold(0)
+  expect(await failures()).toBe(2)
 })
 
 describe('what a client writes', () => {
