@@ -27,6 +27,11 @@ const GRACE_MS = 10_000
 
 const HOUR_MS = 3_600_000
 
+const PART = 64 * 1024
+
+/** Swagger UI's files, once they have been asked for. */
+const assets = new Map<string, Promise<Uint8Array>>()
+
 const print = (text: string) => process.stdout.write(`${text}\n`)
 
 const command = process.argv[2]
@@ -93,7 +98,7 @@ async function serve(settings: Settings, isDemo: boolean) {
     ...{ db, settings, log, defer, now, feed },
     kdf: nodeKdf(settings.PASSWORD_HASHER ?? 'pbkdf2_sha256'),
     send: createMailer(settings, print),
-    asset: async (file) => new Response(await readAsset(file)),
+    asset: async (file) => new Response(await streamAsset(file)),
   } satisfies Omit<Services, 'address'>
 
   let metrics: Awaited<ReturnType<typeof startMetrics>>
@@ -134,14 +139,15 @@ async function serve(settings: Settings, isDemo: boolean) {
   process.exit(0)
 }
 
-const assets = new Map<string, Promise<Blob>>()
+/** A file of Swagger UI, read from the disk once, and given in parts: an answer holds no more of it than its client has yet to take. */
+async function streamAsset(file: string) {
+  const reading = assets.get(file) ?? readFile(new URL(import.meta.resolve(`swagger-ui-dist/${file}`)))
+  assets.set(file, reading)
+  return ReadableStream.from(partsOf(await reading))
+}
 
-/** A file of Swagger UI, read once. An answer takes of a blob only what its client reads. */
-function readAsset(file: string) {
-  const read = async () => new Blob([await readFile(new URL(import.meta.resolve(`swagger-ui-dist/${file}`)))])
-  const asset = assets.get(file) ?? read()
-  assets.set(file, asset)
-  return asset
+function* partsOf(bytes: Uint8Array) {
+  for (let at = 0; at < bytes.length; at += PART) yield bytes.subarray(at, at + PART)
 }
 
 async function startMetrics({ METRICS_PORT }: Settings) {

@@ -151,6 +151,7 @@ test('who asks for much and reads nothing takes little memory', async () => {
   const before = await server.memory()
   const readers = Array.from({ length: 200 }, () => openRaw(url, request('/docs/swagger-ui-bundle.js').repeat(50)))
   await Promise.all(readers.map(({ socket }) => once(socket, 'readable')))
+  for (const { socket } of readers) expect(String(socket.read(12))).toBe('HTTP/1.1 200')
   expect(await fetch(`${url}/readyz`)).toMatchObject({ status: 200 })
   // The file has 1.4 MiB, and would be there 10,000 times.
   expect((await server.memory()) - before).toBeLessThan(200)
