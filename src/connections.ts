@@ -11,6 +11,8 @@ import type { Socket } from 'node:net'
 export function keepConnections(server: Server, most: number) {
   /** The answer that a connection is to have last, of those that it still waits for. */
   const owed = new Map<Socket, ServerResponse>()
+  /** The answer that goes before another, while that is still to come. */
+  const ahead = new WeakMap<ServerResponse, ServerResponse>()
   const idle = new Set<Socket>()
   const refused = new WeakSet<Socket>()
 
@@ -37,6 +39,8 @@ export function keepConnections(server: Server, most: number) {
       socket.resume()
     })
     if (!before) return work()
+    ahead.set(response, before)
+    before.once('close', () => ahead.delete(response))
     // Other connections have their turn in between.
     before.once('close', () => setImmediate(() => socket.destroyed || work()))
     // Nothing is read ahead any more, once Node is through with what it has: it reads on after each request in there.
@@ -45,10 +49,11 @@ export function keepConnections(server: Server, most: number) {
 
   /** Waits until a connection has all the answers that it still waits for. Nothing that it brings from here on is begun. */
   async function refuse(socket: Socket) {
-    const before = owed.get(socket)
+    const last = owed.get(socket)
     refused.add(socket)
     // Where a request is refused in its midst there will be no other answer to it.
-    if (before?.req.complete) await once(before, 'close')
+    const before = last && !last.req.complete ? ahead.get(last) : last
+    if (before) await once(before, 'close')
   }
 
   return { begin, refuse }

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { connect } from '../src/database/connect.ts'
 import { openEmbedded } from '../src/database/embedded.ts'
 import { migrate } from '../src/database/migrate.ts'
+import { openSocket } from '../src/database/socket.ts'
 import { createPeople, expectWhole, type Person, startLoad } from './load.ts'
 import { startServer } from './process.ts'
 import { startProxy } from './proxy.ts'
@@ -151,6 +152,34 @@ test('an answer goes to who asked, and a cancellation to what it is for, also wh
   for (const row of pids) process.kill(row?.pid as number, 'SIGCONT')
   const answers = await Promise.all([...others, ...['j', 'k'].map((who) => ask(who, 200))])
   expect(answers.map((row) => row?.who)).toEqual(['f', 'g', 'h', 'i', 'j', 'k'])
+})
+
+test('a connection that broke gives nobody an answer that is not theirs, or none', async () => {
+  const { db, close } = connect(database.url, { max: 4, socket: openSocket })
+  onTestFinished(close)
+  const admin = owner()
+  let isOver = false
+  onTestFinished(() => {
+    isOver = true
+  })
+  const wrong: unknown[] = []
+  let right = 0
+  async function ask(number: number) {
+    for (let turn = 0; !isOver; turn++) {
+      const who = `${number} ${turn}`
+      const rows = await db.execute<{ who: string }>(sql`select ${who}::text as who`).catch(() => undefined)
+      if (rows && (rows.length !== 1 || rows[0]?.who !== who)) wrong.push([who, [...rows]])
+      if (rows) right++
+    }
+  }
+  const asking = Array.from({ length: 12 }, (_, number) => ask(number))
+  for (let kills = 0; kills < 150 && !isOver; kills++) {
+    await admin`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'docket'`
+    for (const until = right + 20; right < until && !isOver; ) await delay(1)
+  }
+  isOver = true
+  await Promise.all(asking)
+  expect(wrong).toEqual([])
 })
 
 describe('a database that', () => {

@@ -73,6 +73,7 @@ test('a refusal of what is no request waits for the answers before it', async ()
     ['GET / HTTP/1.1\r\n\r\n', 400],
     ['GET / HTTP/1.1\r\nHost: x\r\nExpect: foo\r\n\r\n', 417],
     [request('/', { Long: 'x'.repeat(20_000) }), 431],
+    ['POST /assignments/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n', 400],
   ] as const) {
     expect(statusesOf(await openRaw(url, good + good + bad).rest())).toEqual([200, 200, status])
   }

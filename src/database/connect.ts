@@ -89,6 +89,12 @@ type Query = PromiseLike<unknown> & { canceller?: ((query: Query) => Promise<unk
 type Run = (begin: (client: postgres.Sql) => Query) => Promise<unknown>
 
 /**
+ * Whether a statement failed and its connection is as good as before. After any other failure postgres.js would dial again
+ * with what it knows of the statement that broke, and take the greeting of the new connection for the answer to the next.
+ */
+const isOfStatement = (error: unknown) => error instanceof postgres.PostgresError && error.severity === 'ERROR'
+
+/**
  * Connections that carry one statement at a time, each a client of postgres.js: its own pool sends statements ahead of the
  * answers to others, and once one of those is cancelled it takes each answer for that to the next.
  */
@@ -124,16 +130,19 @@ function createPool(first: postgres.Sql, max: number, room: Room): { run: Run; c
     const late = new Promise<'late'>((resolve) => {
       timer = setTimeout(resolve, deadline - performance.now(), 'late')
     })
-    let outcome: unknown
     try {
-      outcome = await Promise.race([query, late])
+      const outcome = await Promise.race([query, late])
+      if (outcome === 'late') throw new TooSlow()
+      idle.push(client)
+      return outcome
+    } catch (error) {
+      if (error instanceof TooSlow) drop(client, query)
+      else if (isOfStatement(error)) idle.push(client)
+      else forget(client)
+      throw error
     } finally {
       clearTimeout(timer)
-      if (outcome === 'late') drop(client, query)
-      else idle.push(client)
     }
-    if (outcome === 'late') throw new TooSlow()
-    return outcome
   }
 
   async function another() {
