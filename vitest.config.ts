@@ -10,16 +10,9 @@ if (!hasChromium) console.log('No /usr/bin/chromium here: the Swagger page is no
  * What is Node's alone: its start and end, faults made of it, the tools around it, and what is looked at from within the
  * process or below HTTP.
  */
-const onlyNode = ['bundle', 'charts', 'community', 'demo', 'embedded', 'faults', 'follow', 'fuzz', 'live'].concat([
-  'node',
-  'openapi',
-  'probing',
-  'queries',
-  'restarts',
-  'settings',
-  'sockets',
-  'swagger',
-])
+const onlyNode =
+  `bundle charts community demo embedded faults follow fuzz live node openapi probing queries restarts settings
+  sockets swagger`.split(/\s+/)
 const named = (subjects: string[]) => subjects.map((subject) => `test/${subject}.test.ts`)
 
 export default defineConfig({

@@ -65,7 +65,7 @@ function prepare(env: Bindings) {
 const turn = createTurns({ running: 50, patience: 2 }, 'More is asked of the database than it can answer soon.')
 
 /** The services of one request: a connection cannot outlive the one that opened it. `finish` waits for deferred work. */
-function open(env: Bindings, now: Services['now'], answered?: Promise<void>) {
+function open(env: Bindings, now: Services['now'], answered = Promise.resolve()) {
   shared ??= prepare(env)
   const { defer, settled } = createDeferred(shared.services.log)
   const room = (use: () => Promise<void>) => turn(() => Promise.race([use(), answered]))

@@ -1,31 +1,19 @@
-import { pbkdf2Sync } from 'node:crypto'
 import { sql } from 'drizzle-orm'
 import { describe, expect, test } from 'vitest'
-import { hashPassword, type Kdf } from '../src/accounts/passwords.ts'
+import { hashPassword } from '../src/accounts/passwords.ts'
 import { newId } from '../src/crypto.ts'
-import { createSignupBody, few, type Json, openDocket, PASSWORD, PASSWORD_HASH } from './fixtures.ts'
+import { createSignupBody, few, type Json, openDocket, PASSWORD, PASSWORD_HASH, seen } from './fixtures.ts'
+import { quickKdf } from './kdf.ts'
 
 const docket = await openDocket({ CORS_ORIGINS: 'https://app.example.com' })
 const { call, logIn, createUser, newestCode, pass, resend, settled } = docket
 
-// One round instead of a million, where the test can choose: on Node.
-const kdf: Kdf = {
-  preferred: 'pbkdf2_sha256',
-  pbkdf2: async (password, salt, _rounds, length) => pbkdf2Sync(password, salt, 1, length, 'sha256'),
-  scrypt: () => Promise.reject(new Error('not the preferred one')),
-}
-if (docket.services) docket.services.kdf = kdf
-const password = docket.services ? await hashPassword(kdf, PASSWORD) : PASSWORD_HASH
+if (docket.services) docket.services.kdf = quickKdf
+const password = docket.services ? await hashPassword(quickKdf, PASSWORD) : PASSWORD_HASH
 
 const signUp = (body: object) => call('POST', '/accounts/signup/', { body })
 const askReset = (email: string) => call('POST', '/accounts/password-reset/', { body: { email } })
 const activate = (code: string) => call('POST', '/accounts/activate-account/', { body: { code } })
-/** An answer as its receiver can compare it with others. */
-const seen = ({ status, headers, body, text }: Awaited<ReturnType<typeof call>>) => ({
-  status,
-  headers: [...headers].filter(([name]) => name !== 'x-request-id'),
-  text: body.request_id ? text.replace(body.request_id, '') : text,
-})
 
 describe('whether an address has an account', () => {
   test('is not told by where a limit begins, or how long it lasts', async () => {
@@ -119,7 +107,7 @@ describe('an address is not taken over before its owner signs up', () => {
 
 test('nothing in a stolen database logs anyone in, activates or resets anything', async () => {
   const { call, createUser, logIn, settled, pass, services, db } = await openDocket()
-  if (services) services.kdf = kdf
+  if (services) services.kdf = quickKdf
   const { email, token } = await createUser({ password })
   await call('POST', '/assignments/', { token, body: { name: 'x' } })
   await call('POST', '/accounts/password-reset/', { body: { email } })

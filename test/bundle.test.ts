@@ -26,7 +26,7 @@ test('the Worker is light, with nothing in it that only Node needs, and nothing 
   expect(gzipSync(code).length).toBeLessThan(220 * 1024)
   expect(inputs).toContain('src/worker.ts')
   const onlyNode =
-    /src\/(node|server|metrics|demo)\.ts|node-kdf|embedded|migrate\.ts|pino|prom-client|node-server|swagger-ui-dist|zxcvbn|drizzle-orm\/migrator|locales\/(?!en)/
+    /src\/(node|server|connections|metrics|demo)\.ts|node-kdf|embedded|migrate\.ts|pino|prom-client|node-server|swagger-ui-dist|zxcvbn|drizzle-orm\/migrator|locales\/(?!en)/
   expect(inputs.filter((input) => onlyNode.test(input))).toEqual([])
 
   const folders = inputs.flatMap((input) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0] ?? [])

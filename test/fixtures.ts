@@ -194,6 +194,23 @@ export const createSignupBody = (email: string) => ({
   password: PASSWORD,
 })
 
+/** An answer as its receiver can compare it with others. */
+export const seen = ({
+  status,
+  headers,
+  body,
+  text,
+}: {
+  status: number
+  headers: Headers
+  body: Json
+  text: string
+}) => ({
+  status,
+  headers: [...headers].filter(([name]) => name !== 'x-request-id'),
+  text: body.request_id ? text.replace(body.request_id, '') : text,
+})
+
 /** Posts JSON to a server that runs as a process of its own. */
 export const post = (url: string, body: object, headers: Record<string, string> = {}) =>
   fetch(url, {

@@ -2,11 +2,10 @@
 // thousands of a fixed seed; by hand any: `SEED=7 RUNS=100000 npm run fuzz`. With TARGET=http://127.0.0.1:8000 they go to a
 // running server, by HTTP. It needs that server's DATABASE_URL too, to put accounts and codes there: one to throw away,
 // whose server has RATE_LIMITS=off.
-import { pbkdf2Sync, scryptSync } from 'node:crypto'
 import { eq, sql } from 'drizzle-orm'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { hashPassword, type Kdf } from '../src/accounts/passwords.ts'
+import { hashPassword } from '../src/accounts/passwords.ts'
 import { createReset } from '../src/accounts/resets.ts'
 import { createSession } from '../src/accounts/sessions.ts'
 import { createSignup } from '../src/accounts/signups.ts'
@@ -17,15 +16,9 @@ import { sessions, users } from '../src/database/schema.ts'
 import { isGood, Known, type Plan, requestsFor } from './arbitraries.ts'
 import { type Answered, type Asked, type Operation, readDocument } from './document.ts'
 import { type Json, openDocket, PASSWORD, PASSWORD_HASH } from './fixtures.ts'
+import { quickKdf } from './kdf.ts'
 
 const { TARGET, DATABASE_URL = '', SEED = '20261122', RUNS } = process.env
-
-// One round instead of a million: it is not the key derivation that is tried here.
-const kdf: Kdf = {
-  preferred: 'pbkdf2_sha256',
-  pbkdf2: async (password, salt, _rounds, length) => pbkdf2Sync(password, salt, 1, length, 'sha256'),
-  scrypt: async (password, salt, _cost, length) => scryptSync(password, salt, length, { N: 2 }),
-}
 
 type Person = { id: string; email: string; token: string }
 type Found = { value: string; who: Person }
@@ -40,7 +33,7 @@ const pickOf = <T>(list: T[], pick: number) => list[pick % list.length] as T
 async function fuzz(runs: number, seed: number, environment: Record<string, string>, status?: number) {
   const docket = TARGET ? undefined : await openDocket(environment)
   const { db, close } = docket ? { db: docket.db, close: async () => {} } : connect(DATABASE_URL)
-  const password = docket ? await hashPassword(kdf, PASSWORD) : PASSWORD_HASH
+  const password = docket ? await hashPassword(quickKdf, PASSWORD) : PASSWORD_HASH
   const now = () => (docket ? new Date(docket.clock.now) : new Date())
   let addresses = 0
   /** Undefined where the platform's own client refuses to send it. */
@@ -55,7 +48,7 @@ async function fuzz(runs: number, seed: number, environment: Record<string, stri
     }
     const address = environment.RATE_LIMITS ? `10.0.0.${addresses++ % 250}` : '10.0.0.1'
     const answer = docket
-      ? await app.fetch(request, { ...docket.services, kdf, address })
+      ? await app.fetch(request, { ...docket.services, kdf: quickKdf, address })
       : await fetch(request).catch((error) => {
           // A length that is not the body's, say; but not a server that hangs up.
           if (/^UND_ERR_(REQ|INVALID|NOT_SUPPORTED)/.test(error.cause?.code)) return undefined

@@ -1,10 +1,10 @@
-import { pbkdf2Sync } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { sql } from 'drizzle-orm'
 import { describe, expect, test } from 'vitest'
 import { hashPassword, type Kdf } from '../src/accounts/passwords.ts'
 import { connect } from '../src/database/connect.ts'
-import { createSignupBody, openDocket, PASSWORD } from './fixtures.ts'
+import { createSignupBody, openDocket, PASSWORD, seen } from './fixtures.ts'
+import { quickKdf } from './kdf.ts'
 import { startProxy } from './proxy.ts'
 
 // What an attacker is shown, looked at from within: what an answer costs, and what the log says of a request.
@@ -12,15 +12,13 @@ import { startProxy } from './proxy.ts'
 const docket = await openDocket()
 const { call, logIn, createUser, pass, settled, lines, url } = docket
 
-// One round instead of a million, counted.
 let derivations = 0
 const kdf: Kdf = {
-  preferred: 'pbkdf2_sha256',
-  pbkdf2: async (password, salt, _rounds, length) => {
+  ...quickKdf,
+  pbkdf2: (...given) => {
     derivations++
-    return pbkdf2Sync(password, salt, 1, length, 'sha256')
+    return quickKdf.pbkdf2(...given)
   },
-  scrypt: () => Promise.reject(new Error('not the preferred one')),
 }
 const password = await hashPassword(kdf, PASSWORD)
 const proxy = await startProxy(url)
@@ -29,12 +27,6 @@ Object.assign(docket.services, { kdf, db: proxied.db })
 
 const signUp = (body: object) => call('POST', '/accounts/signup/', { body })
 const askReset = (email: string) => call('POST', '/accounts/password-reset/', { body: { email } })
-/** An answer as its receiver can compare it with others. */
-const seen = ({ status, headers, body, text }: Awaited<ReturnType<typeof call>>) => ({
-  status,
-  headers: [...headers].filter(([name]) => name !== 'x-request-id'),
-  text: body.request_id ? text.replace(body.request_id, '') : text,
-})
 
 describe('whether an address has an account', () => {
   test.each([

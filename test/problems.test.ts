@@ -44,6 +44,7 @@ describe('a request that cannot be read', () => {
     'application/x-www-form-urlencoded',
     'application/merge-patch+json',
     'application/json; charset=latin-1',
+    'application/json ; charset=utf-8',
     'x',
   ])('for it is %s is refused, also where every field is optional', async (type) => {
     const { token } = await createUser()
@@ -51,6 +52,8 @@ describe('a request that cannot be read', () => {
       const answer = await call('POST', path, { token, body: '{}', headers: { 'Content-Type': type } })
       expect(answer).toMatchObject({ status: 415, body: { code: 'unsupported_media_type' } })
     }
+    const unknown = await call('POST', '/assignments/', { token: 'x', body: '{}', headers: { 'Content-Type': type } })
+    expect(unknown).toMatchObject({ status: 401 })
   })
 
   test.each(['application/json; charset=utf-8', 'Application/JSON;charset="UTF-8"'])(

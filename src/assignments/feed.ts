@@ -143,7 +143,8 @@ export function openFeed(db: Database, options: Pick<Services, 'now' | 'log' | '
       for (const stream of live) end(stream)
       return false
     }
-    await endLoggedOut(live.filter(({ caller }) => page.events.some((event) => peopleOf(event).includes(caller))))
+    const concerned = new Set(page.events.flatMap(peopleOf))
+    await endLoggedOut(live.filter(({ caller }) => concerned.has(caller)))
     passOn(page, live)
     return page.isFull
   }
