@@ -1,4 +1,4 @@
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { chmod, cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
@@ -9,6 +9,18 @@ const postmasterOf = async (folder: string) =>
   Number((await readFile(join(folder, 'postgres/cluster/postmaster.pid'), 'utf8')).split('\n')[0])
 
 describe('with the embedded PostgreSQL', () => {
+  test('a project that stands where nobody but its user may enter is served', async () => {
+    const [root, folder] = [new URL('..', import.meta.url).pathname, await temporaryFolder()]
+    await chmod(folder, 0o700)
+    for (const part of ['package.json', 'src', 'drizzle'])
+      await cp(join(root, part), join(folder, part), { recursive: true })
+    await symlink(join(root, 'node_modules'), join(folder, 'node_modules'))
+    const program = ['--preserve-symlinks', '--preserve-symlinks-main', join(folder, 'src/node.ts')]
+    const server = startServer({ DATA_DIR: join(folder, '.data') }, [], program)
+    expect(await fetch(`${await server.url()}/readyz`)).toMatchObject({ status: 200 })
+    expect(await server.stop()).toBe(0)
+  })
+
   test('a stranger signs up, reads the code on the terminal, and is still known after a restart', async () => {
     const DATA_DIR = await temporaryFolder()
     const first = startServer({ DATA_DIR })

@@ -14,9 +14,9 @@ export async function temporaryFolder() {
 }
 
 /** The real server as a process of its own, on a free port unless told, with nothing in its environment but what is given. */
-export function startServer(environment: Record<string, string>, args: string[] = []) {
+export function startServer(environment: Record<string, string>, args: string[] = [], program = [entry]) {
   const { PATH = '', HOME = '' } = process.env
-  const child = spawn(process.execPath, [entry, ...args], { env: { PATH, HOME, PORT: '0', ...environment } })
+  const child = spawn(process.execPath, [...program, ...args], { env: { PATH, HOME, PORT: '0', ...environment } })
   let output = ''
   const watchers = new Set<() => void>()
   for (const stream of [child.stdout, child.stderr]) {

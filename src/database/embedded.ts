@@ -76,6 +76,8 @@ async function findTools(): Promise<Tools> {
         '--clear-groups',
         '--inh-caps=+dac_override',
         '--ambient-caps=+dac_override',
+        // PostgreSQL asks by access(2) too, which leaves the capabilities of who is not root out without this.
+        '--securebits=+no_setuid_fixup',
         '--',
       ]
     : []
