@@ -4,18 +4,18 @@ import { readFile } from 'node:fs/promises'
 import { type AddressInfo, isIPv6 } from 'node:net'
 import pino from 'pino'
 import manifest from '../package.json' with { type: 'json' }
-import { nodeKdf } from './accounts/node-kdf.ts'
 import { app } from './app.ts'
-import { openFeed } from './assignments/feed.ts'
+import { createDeferred } from './background.ts'
 import { connect } from './database/connect.ts'
-import { removeExpired } from './database/expiry.ts'
-import { isMigrated } from './database/migrated.ts'
+import { isMigrated } from './database/migration-status.ts'
+import { removeExpired } from './database/purge.ts'
 import { openSocket } from './database/socket.ts'
-import { createDeferred } from './deferred.ts'
-import { fillDemo, invitation } from './demo.ts'
+import { fillDemo, invitation } from './demo/seed.ts'
+import { openFeed } from './events/hub.ts'
+import { describe } from './http/problem.ts'
 import { createMailer } from './mail/mailer.ts'
-import { describe } from './problem.ts'
-import { createHttpServer, stop } from './server.ts'
+import { nodeKdf } from './node/kdf.ts'
+import { createHttpServer, stop } from './node/server.ts'
 import type { Services } from './services.ts'
 import { readSettings, type Settings, warnOfLimits } from './settings.ts'
 
@@ -152,7 +152,7 @@ function* partsOf(bytes: Uint8Array) {
 
 async function startMetrics({ METRICS_PORT }: Settings) {
   if (!METRICS_PORT) return undefined
-  const { serveMetrics } = await import('./metrics.ts')
+  const { serveMetrics } = await import('./node/metrics.ts')
   return serveMetrics(METRICS_PORT).catch(({ code }) => {
     throw new StartError(`METRICS_PORT ${METRICS_PORT} of 127.0.0.1 cannot be listened on (${code}). Choose another.`)
   })
@@ -160,7 +160,7 @@ async function startMetrics({ METRICS_PORT }: Settings) {
 
 // Loaded only where it is used: neither is part of a production install that has a DATABASE_URL, or needed by it.
 async function startEmbedded({ DATA_DIR }: Settings) {
-  const { openEmbedded } = await import('./database/embedded.ts')
+  const { openEmbedded } = await import('./node/embedded-postgres.ts')
   const embedded = await openEmbedded(DATA_DIR)
   await migrateDatabase(embedded.url)
   return embedded

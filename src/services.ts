@@ -1,10 +1,10 @@
 import type { Context } from 'hono'
 import type { Kdf } from './accounts/passwords.ts'
 import type { Bearer, Session } from './accounts/sessions.ts'
-import type { Feed } from './assignments/feed.ts'
 import type { Database } from './database/connect.ts'
-import type { Mail } from './mail/messages.ts'
-import type { InputError } from './problem.ts'
+import type { Feed } from './events/hub.ts'
+import type { InputError } from './http/problem.ts'
+import type { Mail } from './mail/templates.ts'
 import type { Settings } from './settings.ts'
 
 /** What an entry point gives to every request; the app takes nothing else from its runtime. */

@@ -1,16 +1,16 @@
 import type { ExecutionContext } from 'hono'
-import { workerKdf } from './accounts/worker-kdf.ts'
 import { app } from './app.ts'
-import { openFeed } from './assignments/feed.ts'
+import { createDeferred } from './background.ts'
+import { createTurns } from './concurrency.ts'
 import { connect } from './database/connect.ts'
-import { removeExpired } from './database/expiry.ts'
+import { removeExpired } from './database/purge.ts'
 import { openSocket } from './database/socket.ts'
-import { createDeferred } from './deferred.ts'
+import { openFeed } from './events/hub.ts'
+import { bareAnswer, Problem } from './http/problem.ts'
 import { createMailer } from './mail/mailer.ts'
-import { bareAnswer, Problem } from './problem.ts'
 import type { Log, Services } from './services.ts'
 import { readSettings, SettingsError, warnOfLimits } from './settings.ts'
-import { createTurns } from './turns.ts'
+import { workerKdf } from './worker/kdf.ts'
 
 /** What `wrangler.toml` binds, beside the settings. */
 type Bindings = { HYPERDRIVE?: { connectionString: string }; ASSETS: { fetch(url: string): Promise<Response> } }

@@ -4,7 +4,7 @@ import type { Context, MiddlewareHandler } from 'hono'
 import { digest, newId, randomBytes } from '../crypto.ts'
 import { type Database, statement } from '../database/connect.ts'
 import { sessions, users } from '../database/schema.ts'
-import { Problem } from '../problem.ts'
+import { Problem } from '../http/problem.ts'
 import type { Bearing, Env, SignedIn } from '../services.ts'
 import { type Account, account } from './users.ts'
 

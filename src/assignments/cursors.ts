@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import { decodeBase64urlIgnorePadding, encodeBase64urlNoPadding } from '@oslojs/encoding'
 import { digest } from '../crypto.ts'
-import { instant } from '../openapi.ts'
+import { instant } from '../http/routes.ts'
 
 /** An instant as a part of a place: one that PostgreSQL takes, since whoever forges a cursor may try others. */
 export const instantPlace = instant.refine((value) => value >= '0001')

@@ -1,9 +1,9 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
-import { header, id, json, protectedRoute, wellFormed } from '../openapi.ts'
-import { Problem } from '../problem.ts'
+import { Problem } from '../http/problem.ts'
+import { header, id, json, protectedRoute, wellFormed } from '../http/routes.ts'
 import type { Asked, Env } from '../services.ts'
 import { instantPlace, readCursor, writeCursor } from './cursors.ts'
-import { listHistory } from './events.ts'
+import { listHistory } from './history.ts'
 import { type Filter, listAssignments, type Order, orderings, placeIn } from './listing.ts'
 import {
   AssignmentShown,
@@ -16,7 +16,7 @@ import {
   person,
   refuseFuture,
   severalStatuses,
-} from './shapes.ts'
+} from './schemas.ts'
 
 const link = z.string().nullable().openapi({ example: 'https://docket.example.com/assignments/?cursor=W1siMDE5O…' })
 const pageOf = <S extends z.ZodType>(schema: S) =>

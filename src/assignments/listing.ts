@@ -3,10 +3,10 @@ import { type SQL, sql } from 'drizzle-orm'
 import { firstIdAt } from '../crypto.ts'
 import type { Database } from '../database/connect.ts'
 import { assignment_search, assignments, nameOrder, searchText, statuses } from '../database/schema.ts'
-import { wellFormed } from '../openapi.ts'
+import { wellFormed } from '../http/routes.ts'
+import { assignmentsAsOf } from './as-of.ts'
 import type { Assignment } from './assignments.ts'
 import { type Cursor, instantPlace } from './cursors.ts'
-import { assignmentsAsOf } from './past.ts'
 
 /** What a list is narrowed to: a plain value, so that a cursor can be held to it. */
 export type Filter = {

@@ -1,8 +1,9 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
 import { unauthenticated } from '../accounts/sessions.ts'
-import { bearerRoute, body, header, id, json, text } from '../openapi.ts'
-import { Problem } from '../problem.ts'
+import { Problem } from '../http/problem.ts'
+import { bearerRoute, body, header, id, json, text } from '../http/routes.ts'
 import type { Env } from '../services.ts'
+import { findAssignmentAsOf } from './as-of.ts'
 import {
   type Assignment,
   changeAssignment,
@@ -11,8 +12,7 @@ import {
   findAssignment,
   type Refusal,
 } from './assignments.ts'
-import { findAssignmentAsOf } from './past.ts'
-import { AssignmentShown, asOf, refuseFuture, status } from './shapes.ts'
+import { AssignmentShown, asOf, refuseFuture, status } from './schemas.ts'
 
 const name = z.string().trim().pipe(text(1, 255)).openapi({ minLength: 1, maxLength: 255, example: 'Write the report' })
 const description = text(0, 10_000).openapi({ example: 'Two pages, with figures.' })

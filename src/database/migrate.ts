@@ -4,7 +4,7 @@ import { sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/postgres-js'
 import { migrate as applyMigrations } from 'drizzle-orm/postgres-js/migrator'
 import postgres from 'postgres'
-import { continuePositions } from './positions.ts'
+import { continuePositions } from './log-position.ts'
 import { common_passwords } from './schema.ts'
 import { equipLog, type Tier } from './timescale.ts'
 

@@ -1,6 +1,6 @@
 import { Resend } from 'resend'
 import type { Settings } from '../settings.ts'
-import type { Mail } from './messages.ts'
+import type { Mail } from './templates.ts'
 
 const PATIENCE_MS = 10_000
 const TRIES = 2

@@ -1,0 +1,240 @@
+// What a request costs: `npm run bench`, on Linux, against DATABASE_URL (a server on this machine where it may make a
+// database). ROWS and USERS size the data, EVENTS lengthens the log by as many over three years, SECONDS is each line's
+// time, ONLY picks lines by a pattern. DATABASE_URL=wasm is TimescaleDB's Community edition in WebAssembly, in this process,
+// whose CPU is then counted as the database's: slower than a server's, but of the same plans.
+import { existsSync, readFileSync } from 'node:fs'
+import { Agent, request } from 'node:http'
+import postgres from 'postgres'
+import { migrate } from '../src/database/migrate.ts'
+import { openCommunity } from '../test/support/community.ts'
+import { startServer } from '../test/support/process.ts'
+
+const {
+  DATABASE_URL,
+  ROWS = '200000',
+  USERS = '1000',
+  EVENTS = '0',
+  SECONDS = '4',
+  CONNECTIONS = '16',
+  ONLY = '',
+} = process.env
+if (!DATABASE_URL || !existsSync('/proc/self/stat')) throw new Error('Set DATABASE_URL, and run it on Linux.')
+
+const community = DATABASE_URL === 'wasm' ? await openCommunity() : undefined
+const url = new URL(community?.url ?? DATABASE_URL)
+const name = `docket_bench_${ROWS}_${EVENTS}`
+const admin = postgres(url.href, { max: 1, onnotice: () => {} })
+const [exists] = await admin`select from pg_database where datname = ${name}`
+if (!community) {
+  url.pathname = `/${name}`
+  if (!exists) {
+    await admin.unsafe(`create database ${name}`)
+    await migrate(url.href)
+  }
+}
+const database = postgres(url.href, { max: 1, onnotice: () => {} })
+if (!exists) await seed(Number(ROWS), Number(USERS))
+if (community) await age()
+
+/** Does what the policies would: aggregates the log, and moves what is old into columns. */
+async function age() {
+  console.log(`${await logSize()} of log before columns`)
+  await migrate(url.href)
+  await database`select compress_chunk(chunk) from show_chunks('assignment_events', older_than => interval '90 days') as chunk`
+  await database.unsafe('vacuum analyze')
+  const [activity] = await database`select pg_size_pretty(hypertable_size(format('%I.%I',
+    materialization_hypertable_schema, materialization_hypertable_name)::regclass)) as size
+    from timescaledb_information.continuous_aggregates`
+  console.log(`${activity?.size} of aggregate`)
+}
+
+async function logSize() {
+  const [log] = await database`
+    select pg_size_pretty(sum(pg_total_relation_size(c.oid))) as size from pg_class c
+    where relkind = 'r' and (relname = 'assignment_events' or relname ~ '^(_hyper_1_|compress_hyper_).*_chunk')`
+  return log?.size as string
+}
+
+/** A user of a number: all ids are made of numbers, so that this file can name them. */
+const idOf = (number: number) => `01900000-0000-7000-8000-${String(number).padStart(12, '0')}`
+
+/** The first user sees 120,000 of the rows and a few, all others a few hundred; words are rare, middling and frequent. */
+async function seed(rows: number, users: number) {
+  console.log(`Making ${rows} assignments of ${users} users in ${name} …`)
+  const indexes = await database`
+    select indexname, indexdef from pg_indexes where tablename in ('assignments', 'assignment_search') and indexname not like '%pkey'`
+  for (const { indexname } of indexes) await database.unsafe(`drop index "${indexname}"`)
+  const person = (expression: string) => `('01900000-0000-7000-8000-' || lpad((${expression})::text, 12, '0'))::uuid`
+  await database.unsafe(`
+    select setseed(0.42);
+    insert into users (id, email, first_name, last_name, password, created_at, updated_at)
+      select ${person('n')}, 'user' || n || '@example.com', 'First', 'Last', '', timestamptz '2023-11-01', now() from generate_series(1, ${users}) n;
+    insert into sessions (id, user_id, token_hash, password_version, created_at, expires_at)
+      select id, id, sha256(('dkt_' || id)::bytea), 1, now(), now() + interval '1 year' from users;
+    create temp table words as
+      select array_agg(a || b || c order by random()) as words from unnest('{ba,ce,di,fo,gu,ha,je,ki,lo}'::text[]) a,
+        unnest('{mu,na,pe,ri,so,tu,va,we,zi}'::text[]) b, unnest('{ba,fo,ki,na,so,va,gu,pe}'::text[]) c;
+    insert into assignments (id, name, description, status, assignee, creator, created_at, updated_at, version)
+      select (lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') || '7' || substr(md5(i::text), 1, 3) || '8' || substr(md5(i::text), 4, 15))::uuid,
+        (array['Fix', 'Review', 'Write', 'Deploy', 'Test', 'Plan'])[1 + i % 6] || ' ' ||
+          (array['login page', 'billing sheet', 'search index', 'mail queue', 'backup job'])[1 + i % 5] || ' ' || i,
+        concat_ws(' ', case when i % 4 = 1 then 'report' end, case when i % 100 = 3 then 'umbrella' end,
+          case when i % 2000 = 7 then 'quasar' end,
+          (select string_agg(words[1 + (random() * 647)::int], ' ') from words, generate_series(1, 10 + i % 12))),
+        (array['todo', 'todo', 'in progress', 'done', 'done', 'error'])[1 + (i * 7 + i / 11) % 6]::assignment_status,
+        ${person(`1 + (random() * ${users - 1})::int`)},
+        ${person(`case when (i * 7919::bigint) % ${rows} < 120000 then 1 else 1 + (random() * ${users - 1})::int end`)},
+        at, at + i % 432000 * interval '1 second', 1
+      from generate_series(1, ${rows}) i, lateral (select date_trunc('milliseconds', timestamptz '2025-11-01' + i * (interval '365 days' / ${rows})) as at) one;`)
+  await database.unsafe(`insert into assignment_search
+    select id, array[assignee, creator], fold(name) || '"' || fold(description) from assignments order by id`)
+  for (const { indexdef } of indexes) await database.unsafe(indexdef)
+  const logIndexes = await database`
+    select indexname, indexdef from pg_indexes where tablename = 'assignment_events' and indexname not like '%pk'`
+  for (const { indexname } of logIndexes) await database.unsafe(`drop index "${indexname}"`)
+  await database.unsafe(`
+    insert into assignment_events
+      (id, at, kind, actor, assignment, name, description, status, assignee, creator, version, changed, created_at)
+    select id, created_at, 'created', creator, id, name, description, status, assignee, creator, 1, '{}', created_at
+    from assignments;
+    -- Five events of each assignment, hours and days apart.
+    insert into assignment_events
+      (id, at, kind, actor, assignment, name, description, status, assignee, creator, version, changed, created_at,
+       started_at, old_status, old_assignee)
+    select gen_random_uuid(), at, (case v when 1 then 'created' else 'changed' end)::assignment_event_kind, creator, id,
+      'Write the report ' || i, repeat(md5(i::text), 5), (array['todo', 'in progress', 'in progress', 'done', 'todo'])[v]::assignment_status,
+      assignee, creator, v, case v when 1 then '{}' when 3 then '{name}' else '{status}' end::text[], born,
+      case when v > 1 then born + (1 + i % 86399) * interval '1 second' end,
+      (array[null, 'todo', 'in progress', 'in progress', 'done'])[v]::assignment_status, case when v > 1 then assignee end
+    from generate_series(1, ${Number(EVENTS) / 5}) i,
+      lateral (select timestamptz '2023-11-01' + i * (interval '1050 days' / ${Number(EVENTS) / 5 || 1}) as born,
+        ${person(`1 + (i * 7919::bigint) % ${users}`)} as creator,
+        ${person(`1 + (i * 7919::bigint + (i % 2) * i) % ${users}`)} as assignee) one,
+      lateral (select (lpad(to_hex((extract(epoch from born) * 1000)::bigint), 12, '0') || '7' || substr(md5(i::text), 1, 3) || '9' || substr(md5(i::text), 4, 15))::uuid as id) two,
+      generate_series(1, 5) v,
+      lateral (select born + (v - 1) * ((1 + i % 86399)) * interval '1 second' as at) three`)
+  for (const { indexdef } of logIndexes) await database.unsafe(indexdef)
+  await database.unsafe('vacuum analyze')
+}
+
+const LINES: Record<string, (turn: number) => { path: string; user?: number; method?: string; body?: object }> = {
+  'GET /accounts/': (turn) => ({ path: '/accounts/', user: 2 + (turn % 900) }),
+  list: (turn) => ({ path: '/assignments/', user: 2 + (turn % 900) }),
+  'list, of 120,000': () => ({ path: '/assignments/' }),
+  'status=done&ordering=-updated_at': (turn) => ({
+    path: '/assignments/?status=done&ordering=-updated_at',
+    user: 2 + (turn % 900),
+  }),
+  'status=done&ordering=-updated_at, of 120,000': () => ({ path: '/assignments/?status=done&ordering=-updated_at' }),
+  'search, rare': (turn) => ({ path: '/assignments/?search=quasar', user: 2 + (turn % 900) }),
+  'search, rare, of 120,000': () => ({ path: '/assignments/?search=quasar' }),
+  'search, middling': (turn) => ({ path: '/assignments/?search=umbrella', user: 2 + (turn % 900) }),
+  'search, middling, of 120,000': () => ({ path: '/assignments/?search=umbrella' }),
+  'search, frequent': (turn) => ({ path: '/assignments/?search=report', user: 2 + (turn % 900) }),
+  'search, frequent, of 120,000': () => ({ path: '/assignments/?search=report' }),
+  'page 5,000': () => ({ path: page5000 }),
+  read: (turn) => ({ path: `/assignments/${some(turn)}/` }),
+  create: (turn) => ({
+    ...{ path: '/assignments/', method: 'POST', user: 2 + (turn % 900) },
+    body: {
+      name: `Bench assignment ${turn}`,
+      description: 'Written by the benchmark, then removed again.',
+      status: 'in progress',
+      assignee: idOf(2 + ((turn * 7) % 900)),
+    },
+  }),
+  patch: (turn) => ({
+    ...{ path: `/assignments/${some(turn)}/`, method: 'PATCH' },
+    body: { status: ['todo', 'in progress', 'done', 'error'][Math.floor(Math.random() * 4)] },
+  }),
+  'follow, from now on': (turn) => ({ path: '/assignments/events/', user: 2 + (turn % 900) }),
+  'follow, from the start': (turn) => ({ path: '/assignments/events/?cursor=start&limit=100', user: 2 + (turn % 900) }),
+  'follow, from the start, of 120,000': () => ({ path: '/assignments/events/?cursor=start&limit=100' }),
+  'report, throughput of a month by day': (turn) => ({
+    ...{ path: `/assignments/reports/throughput/?${month(turn)}`, user: 2 + (turn % 900) },
+  }),
+  'report, flow of a month by day': (turn) => ({
+    ...{ path: `/assignments/reports/flow/?${month(turn)}`, user: 2 + (turn % 900) },
+  }),
+  'count, frequent, of 120,000': () => ({ path: '/assignments/?search=report&count=true' }),
+}
+
+/** One of the last 34 months. */
+const month = (turn: number) => `from=${monthAt(turn % 34)}&to=${monthAt((turn % 34) + 1)}&timezone=Europe/Berlin`
+const monthAt = (index: number) => new Date(Date.UTC(2023, 10 + index, 1)).toISOString().slice(0, 10)
+
+const visible = (await database`select id from assignments where creator = ${idOf(1)} order by id`).map(
+  ({ id }) => id as string,
+)
+const some = (turn: number) => visible[(turn * 7919) % visible.length]
+
+const { writeCursor } = await import('../src/assignments/cursors.ts')
+const page5000 = `/assignments/?cursor=${writeCursor({ at: [visible.at(-100_000) as string], back: false, inclusive: false }, [idOf(1), {}, [{ by: 'created_at', descending: true }]])}`
+
+/** Milliseconds of CPU that processes have used. */
+const cpuOf = (pids: number[]) =>
+  pids.reduce((sum, pid) => {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
+    return sum + (Number(fields[11]) + Number(fields[12])) * 10
+  }, 0)
+
+const backends = async () => (community ? [process.pid] : await serverBackends())
+
+const serverBackends = async () =>
+  (await database`select pid from pg_stat_activity where datname = ${name} and application_name = 'docket'`).map(
+    ({ pid }) => pid as number,
+  )
+
+const server = startServer({ DATABASE_URL: url.href, RATE_LIMITS: 'off', LOG_LEVEL: 'fatal' })
+const base = new URL(await server.url())
+const agent = new Agent({ keepAlive: true, maxSockets: Number(CONNECTIONS) })
+
+function ask({ path, user = 1, method = 'GET', body }: ReturnType<(typeof LINES)[string]>) {
+  const headers = { Authorization: `Bearer dkt_${idOf(user)}`, ...(body && { 'Content-Type': 'application/json' }) }
+  return new Promise<number>((resolve, reject) => {
+    const sent = request({ host: base.hostname, port: base.port, path, method, headers, agent }, (response) => {
+      response.resume().once('end', () => resolve(response.statusCode ?? 0))
+    })
+    sent.once('error', reject).end(body && JSON.stringify(body))
+  })
+}
+
+async function measure(label: string) {
+  const next = LINES[label] as (typeof LINES)[string]
+  let turn = 0
+  const during = async (seconds: number) => {
+    const until = performance.now() + seconds * 1000
+    const times: number[] = []
+    await Promise.all(
+      Array.from({ length: Number(CONNECTIONS) }, async () => {
+        while (performance.now() < until) {
+          const start = performance.now()
+          const status = await ask(next(turn++))
+          if (status >= 300) throw new Error(`${label} answered ${status}`)
+          times.push(performance.now() - start)
+        }
+      }),
+    )
+    return times.sort((a, b) => a - b)
+  }
+  await during(1)
+  const pids = await backends()
+  const [app, db] = [cpuOf([server.child.pid as number]), cpuOf(pids)]
+  const times = await during(Number(SECONDS))
+  const perRequest = (ms: number) => (ms / times.length).toFixed(2).padStart(7)
+  const at = (share: number) => (times[Math.floor(times.length * share)] ?? 0).toFixed(1).padStart(7)
+  console.log(
+    `${label.padEnd(46)} app ${perRequest(cpuOf([server.child.pid as number]) - app)}  database ${perRequest(cpuOf(pids) - db)}  p50 ${at(0.5)}  p99 ${at(0.99)}  ${(times.length / Number(SECONDS)).toFixed(0).padStart(6)}/s`,
+  )
+}
+
+console.log(
+  `${ROWS} assignments of ${USERS} users, ${await logSize()} of log; CPU and latency in ms a request, ${CONNECTIONS} connections`,
+)
+for (const label of Object.keys(LINES)) if (new RegExp(ONLY).test(label)) await measure(label)
+await database`delete from assignments where name like 'Bench assignment %'`
+agent.destroy()
+await server.stop()
+await database.end()
+await admin.end()
+await community?.close()

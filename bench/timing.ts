@@ -1,0 +1,62 @@
+// Whether time tells which addresses have accounts: `DATABASE_URL=… node test/timing.ts`, on a database to throw away. It
+// starts a server, with limits on, asks it for known and unknown addresses in turn, each once, SAMPLES of either (60), and
+// prints the medians. They should be within 10 % of each other. A test would be decided by what else the machine does:
+// run it by hand, and let nothing else run.
+import postgres from 'postgres'
+import { hashPassword } from '../src/accounts/passwords.ts'
+import { newId } from '../src/crypto.ts'
+import { migrate } from '../src/database/migrate.ts'
+import { nodeKdf } from '../src/node/kdf.ts'
+import { startServer } from '../test/support/process.ts'
+
+const { DATABASE_URL, SAMPLES = '60' } = process.env
+if (!DATABASE_URL) throw new Error('Set DATABASE_URL.')
+const samples = Number(SAMPLES)
+
+const password = 'purple horse battery'
+const hash = await hashPassword(nodeKdf('pbkdf2_sha256'), password)
+
+await migrate(DATABASE_URL)
+const database = postgres(DATABASE_URL, { max: 1, onnotice: () => {} })
+// TRUST_PROXY, so that each request can come from a client of its own and none is limited.
+const server = startServer({ DATABASE_URL, TRUST_PROXY: 'true', LOG_LEVEL: 'fatal' })
+const url = await server.url()
+
+let clients = 0
+async function timed(path: string, body: object): Promise<number> {
+  const client = `10.1.${clients >> 8}.${clients++ & 255}`
+  const start = performance.now()
+  const headers = { 'Content-Type': 'application/json', 'X-Forwarded-For': client }
+  const answer = await fetch(url + path, { method: 'POST', headers, body: JSON.stringify(body) })
+  const ms = performance.now() - start
+  if (answer.status === 429 || answer.status >= 500) throw new Error(`${path} answered ${answer.status}`)
+  await answer.text()
+  return ms
+}
+
+const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1] as number
+
+for (const [name, path, bodyFor] of [
+  ['login', '/accounts/login/', (email: string) => ({ email, password: 'wrong horse battery' })],
+  ['sign-up', '/accounts/signup/', (email: string) => ({ first_name: 'Ada', last_name: 'Lovelace', email, password })],
+  ['reset', '/accounts/password-reset/', (email: string) => ({ email })],
+] as const) {
+  const known: number[] = []
+  const unknown: number[] = []
+  for (let index = -5; index < samples; index++) {
+    const id = newId(new Date())
+    await database`insert into users values (${id}, ${`known.${id}@example.com`}, 'Per', 'Son', ${hash}, 1, now(), now())`
+    const ask = async (isKnown: boolean) => {
+      const ms = await timed(path, bodyFor(`${isKnown ? 'known' : 'other'}.${id}@example.com`))
+      // The first ones warm up; and what was put off until after an answer must not slow the next.
+      if (index >= 0) (isKnown ? known : unknown).push(ms)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    for (const isKnown of index % 2 ? [true, false] : [false, true]) await ask(isKnown)
+  }
+  const [a, b] = [median(known), median(unknown)]
+  console.log(`${name.padEnd(8)} known ${a.toFixed(2)} ms, unknown ${b.toFixed(2)} ms, ratio ${(a / b).toFixed(3)}`)
+}
+
+await server.stop()
+await database.end()

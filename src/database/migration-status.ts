@@ -1,0 +1,20 @@
+import { sql } from 'drizzle-orm'
+import journal from '../../drizzle/meta/_journal.json' with { type: 'json' }
+import type { Database } from './connect.ts'
+import { isUnmigrated } from './errors.ts'
+import { isOfThisCluster } from './log-position.ts'
+
+const latest = Math.max(...journal.entries.map(({ when }) => when))
+
+/** Whether the database has every migration that this code knows, and is of its cluster. Rejects when the database cannot be asked. */
+export async function isMigrated(db: Database): Promise<boolean> {
+  try {
+    const [row] = await db.execute<{ migrated: boolean }>(
+      sql`select coalesce(max(created_at) >= ${latest}, false) as migrated from drizzle.__drizzle_migrations`,
+    )
+    return row?.migrated === true && (await isOfThisCluster(db))
+  } catch (error) {
+    if (isUnmigrated(error)) return false
+    throw error
+  }
+}

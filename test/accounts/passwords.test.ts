@@ -1,0 +1,122 @@
+import { describe, expect, test } from 'vitest'
+import { openDocket, PASSWORD } from '../support/fixtures.ts'
+
+const { call, logIn, createUser, newestCode, pass, resend, settled } = await openDocket()
+
+const NEW = 'orange horse battery'
+
+const change = (token: string, old_password: string, new_password: string) =>
+  call('POST', '/accounts/password-change/', { token, body: { old_password, new_password } })
+const askReset = (email: string) => call('POST', '/accounts/password-reset/', { body: { email } })
+const reset = (code: string, new_password = NEW) =>
+  call('POST', '/accounts/password-reset/verify/', { body: { code, new_password } })
+
+describe('changing names', () => {
+  test('changes the ones that are given', async () => {
+    const { token } = await createUser()
+    pass(60)
+    const { status, body } = await call('POST', '/accounts/change/', { token, body: { first_name: '  Åsa ' } })
+    expect({ status, ...body }).toMatchObject({ status: 200, first_name: 'Åsa', last_name: 'Son' })
+    expect(Date.parse(body.updated_at) - Date.parse(body.created_at)).toBe(60_000)
+    expect((await call('GET', '/accounts', { token })).body).toEqual(body)
+  })
+
+  test.each([{}, { email: 'new@example.com' }, { first_name: '' }, { id: 'x', last_name: 'Y' }])(
+    'refuses %j',
+    async (body) => {
+      const { token } = await createUser()
+      expect(await call('POST', '/accounts/change/', { token, body })).toMatchObject({
+        status: 400,
+        body: { code: 'invalid_request' },
+      })
+    },
+  )
+})
+
+describe('changing a password', () => {
+  test('ends every other session, and the old password', async () => {
+    const { email, token } = await createUser()
+    const other = (await logIn(email, PASSWORD)).body.token
+    expect(await change(token, PASSWORD, NEW)).toMatchObject({ status: 200 })
+    expect(await call('GET', '/accounts/', { token })).toMatchObject({ status: 200 })
+    expect(await call('GET', '/accounts/', { token: other })).toMatchObject({ status: 401 })
+    expect((await call('GET', '/accounts/sessions/', { token })).body.results).toHaveLength(1)
+    expect(await logIn(email, PASSWORD)).toMatchObject({ status: 401 })
+    expect(await logIn(email, NEW)).toMatchObject({ status: 200 })
+  })
+
+  test('takes the old password, and a new one that is not weak', async () => {
+    const { token } = await createUser()
+    expect(await change(token, 'wrong horse', NEW)).toMatchObject({
+      status: 400,
+      body: { code: 'invalid_credentials' },
+    })
+    expect(await change(token, PASSWORD, 'PersonSon')).toMatchObject({
+      status: 400,
+      body: { code: 'weak_password', errors: [{ in: 'body', pointer: '/new_password' }] },
+    })
+    expect(await call('GET', '/accounts/', { token })).toMatchObject({ status: 200 })
+  })
+})
+
+describe('resetting a password', () => {
+  test('goes by a mailed code, once, and ends every session', async () => {
+    const { email, token } = await createUser()
+    expect(await askReset(email.toUpperCase())).toMatchObject({ status: 202 })
+    const code = await newestCode()
+    expect(resend.sent.at(-1)?.to).toBe(email)
+
+    expect(await reset(code, 'short')).toMatchObject({ status: 400, body: { code: 'weak_password' } })
+    expect(await reset(code, 'PersonSon1')).toMatchObject({ status: 400, body: { code: 'weak_password' } })
+    const done = await reset(code)
+    expect(done).toMatchObject({ status: 200 })
+    expect(Object.keys(done.body)).toEqual(['message'])
+    expect(await reset(code)).toMatchObject({ status: 400, body: { code: 'invalid_code' } })
+
+    expect(await call('GET', '/accounts/', { token })).toMatchObject({ status: 401 })
+    expect(await logIn(email, PASSWORD)).toMatchObject({ status: 401 })
+    expect(await logIn(email, NEW)).toMatchObject({ status: 200 })
+  })
+
+  test('answers alike for an address without an account, and mails nobody', async () => {
+    const { email } = await createUser()
+    const known = await askReset(email)
+    await settled()
+    const mails = resend.sent.length
+    const unknown = await askReset('unknown@example.com')
+    await settled()
+    expect({ ...unknown, headers: 0 }).toEqual({ ...known, headers: 0 })
+    expect(resend.sent).toHaveLength(mails)
+  })
+
+  test('takes the newest code alone, for 15 minutes', async () => {
+    const { email } = await createUser()
+    await askReset(email)
+    const first = await newestCode()
+    pass(60)
+    await askReset(email)
+    const second = await newestCode()
+    expect(await reset(first)).toMatchObject({ status: 400, body: { code: 'invalid_code' } })
+    pass(15 * 60 - 1)
+    expect(await reset(second, 'x')).toMatchObject({ body: { code: 'weak_password' } })
+    pass(1)
+    expect(await reset(second)).toMatchObject({ status: 400, body: { code: 'invalid_code' } })
+  })
+
+  test('does not take an activation code, nor the other way round', async () => {
+    const signup = { first_name: 'A', last_name: 'B', email: 'new@example.com', password: PASSWORD }
+    await call('POST', '/accounts/signup/', { body: signup })
+    const activation = await newestCode()
+    const { email } = await createUser()
+    await askReset(email)
+    const resetting = await newestCode()
+    expect(await reset(activation)).toMatchObject({ body: { code: 'invalid_code' } })
+    expect(await call('POST', '/accounts/activate-account/', { body: { code: resetting } })).toMatchObject({
+      body: { code: 'invalid_code' },
+    })
+    expect(await call('POST', '/accounts/activate-account/', { body: { code: activation } })).toMatchObject({
+      status: 200,
+    })
+    expect(await reset(resetting)).toMatchObject({ status: 200 })
+  })
+})

@@ -1,0 +1,190 @@
+import { sql } from 'drizzle-orm'
+import { describe, expect, test } from 'vitest'
+import { signups, users } from '../../src/database/schema.ts'
+import { openDocket } from '../support/fixtures.ts'
+
+const docket = await openDocket()
+const { call, settled, logIn, resend, newestCode, pass, db } = docket
+
+const ada = { first_name: 'Ada', last_name: 'Lovelace', email: 'Ada@Example.com', password: 'purple horse battery' }
+
+const signUp = (given: object = {}) => call('POST', '/accounts/signup/', { body: { ...ada, ...given } })
+const activate = (code: unknown) => call('POST', '/accounts/activate-account/', { body: { code } })
+
+describe('signing up', () => {
+  test('takes an address from sign-up to a session', async () => {
+    expect(await signUp()).toMatchObject({ status: 202 })
+    expect(await logIn(ada.email, ada.password)).toMatchObject({ status: 403, body: { code: 'not_activated' } })
+    expect(await logIn(ada.email, 'another password')).toMatchObject({
+      status: 401,
+      body: { code: 'invalid_credentials' },
+    })
+
+    const code = await newestCode()
+    expect(await activate(code)).toMatchObject({ status: 200 })
+    expect(await activate(code)).toMatchObject({ status: 400, body: { code: 'invalid_code' } })
+
+    const login = await logIn('ada@example.COM', ada.password, { headers: { 'User-Agent': 'story/1' } })
+    expect(login).toMatchObject({ status: 200, body: { expires_at: '2026-12-22T10:00:00.000Z' } })
+    expect(login.body.token).toMatch(/^dkt_[\w-]{43}$/)
+    const read = await call('GET', '/accounts/', { token: login.body.token })
+    expect(read.body).toEqual(login.body.user)
+    expect(read.body).toMatchObject({
+      ...{ first_name: 'Ada', last_name: 'Lovelace', email: 'Ada@Example.com' },
+      created_at: '2026-11-22T10:00:00.000Z',
+    })
+  })
+
+  test('answers alike for an address that has an account, whose owner is told and loses nothing', async () => {
+    pass(3600)
+    const before = await db.select().from(users)
+    const first = await signUp({ email: 'nobody.yet@example.com' })
+    const again = await signUp({ email: 'ADA@example.com', password: 'stolen horse battery' })
+    expect({ ...again.body }).toEqual(first.body)
+    expect(again.status).toBe(first.status)
+    await settled()
+    const mail = resend.sent.find(({ subject }) => subject === 'You already have an account')
+    expect(mail).toMatchObject({ to: 'Ada@Example.com' })
+    expect(mail?.text).not.toMatch(/[0-9A-Z]{4}-[0-9A-Z]{4}-/)
+    expect(await db.select().from(users)).toEqual(before)
+  })
+
+  test('again sends another code, and each code makes the account of its own sign-up', async () => {
+    const email = 'twice@example.com'
+    await signUp({ email, first_name: 'First' })
+    const first = await newestCode()
+    pass(61)
+    await signUp({ email, first_name: 'Second', password: 'orange horse battery' })
+    const second = await newestCode()
+    expect(second).not.toBe(first)
+
+    expect(await activate(first)).toMatchObject({ status: 200 })
+    expect(await activate(second)).toMatchObject({ status: 400, body: { code: 'invalid_code' } })
+    expect(await logIn(email, 'orange horse battery')).toMatchObject({ status: 401 })
+    expect((await logIn(email, ada.password)).body.user.first_name).toBe('First')
+    expect(await db.select().from(signups).where(sql`email = ${email}`)).toEqual([])
+  })
+
+  test('by a stranger does not occupy an address: its owner signs up all the same', async () => {
+    const email = 'owner@example.com'
+    await signUp({ email, first_name: 'Mallory', password: 'mallory was here first' })
+    pass(61)
+    await signUp({ email, first_name: 'Owner' })
+    await activate(await newestCode())
+    expect(await logIn(email, 'mallory was here first')).toMatchObject({ status: 401 })
+    expect((await logIn(email, ada.password)).body.user.first_name).toBe('Owner')
+  })
+
+  test('is over after 24 hours', async () => {
+    await signUp({ email: 'late@example.com' })
+    const code = await newestCode()
+    pass(24 * 3600)
+    expect(await activate(code)).toMatchObject({ status: 400, body: { code: 'invalid_code' } })
+    expect(await logIn('late@example.com', ada.password)).toMatchObject({ status: 401 })
+  })
+
+  test('takes a code as a person types it', async () => {
+    for (const [index, typed] of [
+      (code: string) => code.toLowerCase(),
+      (code: string) => code.replaceAll('-', ''),
+      (code: string) => ` ${code.replaceAll('-', ' ')} `,
+      (code: string) => code.replaceAll('0', 'o').replaceAll('1', 'l'),
+      (code: string) => code.replaceAll('0', 'O').replaceAll('1', 'I'),
+    ].entries()) {
+      await signUp({ email: `typed${index}@example.com` })
+      expect(await activate(typed(await newestCode()))).toMatchObject({ status: 200 })
+    }
+  })
+
+  test.each([
+    '',
+    'x',
+    '7KQ2-M9XD-4HRT',
+    '7KQ2-M9XD-4HRT-V8CU',
+    '7KQ2-M9XD-4HRT-V8CW',
+    '💥'.repeat(16),
+    'a'.repeat(9999),
+  ])('refuses %j as a code, in the words for any other wrong code', async (code) => {
+    const { status, body } = await activate(code)
+    expect({ status, ...body, request_id: '' }).toEqual({
+      status: 400,
+      type: 'urn:docket:problem:invalid_code',
+      title: 'The code is not valid',
+      detail: 'The code is mistyped, used, expired or for something else.',
+      code: 'invalid_code',
+      request_id: '',
+    })
+  })
+
+  test('lists every invalid input at once', async () => {
+    const { status, body } = await call('POST', '/accounts/signup/?utm=1', {
+      body: '{"first_name":" ","last_name":"a\\u0000","email":"x","role":"admin","__proto__":{},"a/b~c":1}',
+    })
+    expect({ status, code: body.code }).toEqual({ status: 400, code: 'invalid_request' })
+    const places = body.errors.map((error: { in: string; pointer: string }) => `${error.in} ${error.pointer}`).sort()
+    expect(places).toEqual([
+      'body /__proto__',
+      'body /a~1b~0c',
+      'body /email',
+      'body /first_name',
+      'body /last_name',
+      'body /password',
+      'body /role',
+      'query /utm',
+    ])
+  })
+
+  test.each([
+    [{ first_name: '😀'.repeat(150) }, 202],
+    [{ first_name: '😀'.repeat(151) }, 400],
+    [{ first_name: `  ${'x'.repeat(150)}  ` }, 202],
+    [{ first_name: '   ' }, 400],
+    [{ first_name: 'a\ud800' }, 400],
+    [{ first_name: 'שלום <b>&amp;</b>' }, 202],
+    [{ first_name: 7 }, 400],
+    [{ last_name: null }, 400],
+    [{ email: `${'a'.repeat(64)}@${'b'.repeat(60)}.${'c'.repeat(60)}.${'d'.repeat(60)}.example` }, 400],
+    [{ email: ' ada@example.com' }, 400],
+    [{ email: 'a,b@example.com' }, 400],
+    [{ email: 'a@example.com\r\nBcc: b@example.com' }, 400],
+    [{ email: 'ada@exämple.com' }, 400],
+  ])('with %j is %i', async (given, status) => {
+    const email = `table${Math.random()}@example.com`
+    expect((await signUp({ email, ...given })).status).toBe(status)
+  })
+})
+
+describe('a password', () => {
+  const cases: [string, string][] = [
+    ['1234567', 'too short'],
+    ['😀'.repeat(7), 'too short'],
+    ['x y'.repeat(86), 'too long'],
+    ['password123', 'everyone tries'],
+    ['PassWord123', 'everyone tries'],
+    ['11111111', 'everyone tries'],
+    ['abcdefgh', 'everyone tries'],
+    ['Lkjhgfdsa', 'everyone tries'],
+    ['        ', 'everyone tries'],
+    ['ada@example.com', 'your own'],
+    ['Lovelace1815', 'your own'],
+    ['ada.lovelace!', 'your own'],
+  ]
+  test.each(cases)('of %j is too weak: %s', async (password, why) => {
+    const { status, body } = await signUp({ password })
+    expect({ status, code: body.code }).toEqual({ status: 400, code: 'weak_password' })
+    expect(body.detail).toContain(why)
+    expect(body.errors).toEqual([{ in: 'body', pointer: '/password', message: body.detail }])
+  })
+
+  test.each([['😀'.repeat(8)], ['x y'.repeat(85)], [' spaced out '], ['ada and eight others']])(
+    'of %j is good, and every character of it counts',
+    async (password) => {
+      const email = `strong${Math.random()}@example.com`
+      expect(await signUp({ email, password })).toMatchObject({ status: 202 })
+      await activate(await newestCode())
+      expect(await logIn(email, password)).toMatchObject({ status: 200 })
+      expect(await logIn(email, `${password} `)).toMatchObject({ status: 401 })
+      expect(await logIn(email, [...password].slice(0, -1).join(''))).toMatchObject({ status: 401 })
+    },
+  )
+})

@@ -1,0 +1,308 @@
+import { eq } from 'drizzle-orm'
+import { describe, expect, test } from 'vitest'
+import { newId } from '../../src/crypto.ts'
+import { assignment_events, assignments } from '../../src/database/schema.ts'
+import { few, openDocket } from '../support/fixtures.ts'
+
+const docket = await openDocket()
+const { call, createUser, db, clock, pass } = docket
+
+const [ada, bob, eve] = [await createUser({ email: 'Bob.To.Be@example.com' }), await createUser(), await createUser()]
+
+const create = (body: object, token = ada.token) => call('POST', '/assignments/', { token, body })
+const patch = (id: string, body: object, { token = ada.token, headers = {} as Record<string, string> } = {}) =>
+  call('PATCH', `/assignments/${id}/`, { token, body, headers })
+const read = (id: string, token = ada.token) => call('GET', `/assignments/${id}/`, { token })
+const history = (id: string, token = ada.token, query = '') =>
+  call('GET', `/assignments/${id}/history/${query}`, { token })
+
+describe('creating', () => {
+  test('takes a name, and gives the rest its defaults', async () => {
+    const made = await create({ name: '  Write the report ' })
+    expect(made.status).toBe(201)
+    expect(made.body).toEqual({
+      ...{ id: made.body.id, name: 'Write the report', description: '', status: 'todo', version: 1 },
+      ...{ assignee: ada.id, creator: ada.id },
+      ...{ created_at: new Date(clock.now).toISOString(), updated_at: new Date(clock.now).toISOString() },
+    })
+    expect(made.headers.get('ETag')).toBe('"1"')
+    const read = await call('GET', made.headers.get('Location') ?? '', { token: ada.token })
+    expect(read.body).toEqual(made.body)
+    // A UUIDv7 whose own time is the time of creation.
+    expect(made.body.id[14]).toBe('7')
+    expect(Number.parseInt(made.body.id.replace('-', '').slice(0, 12), 16)).toBe(clock.now)
+  })
+
+  test('takes an assignee as an id, or as an e-mail address in any case', async () => {
+    expect((await create({ name: 'x', assignee: bob.id })).body.assignee).toBe(bob.id)
+    expect((await create({ name: 'x', assignee: 'bob.to.be@EXAMPLE.com' })).body.assignee).toBe(ada.id)
+  })
+
+  test.each([
+    [{ assignee: '01986f5e-7c00-7000-8000-0123456789ab' }, '/assignee'],
+    [{ assignee: 'nobody@example.com' }, '/assignee'],
+    [{ assignee: 'bob' }, '/assignee'],
+    [{ assignee: null }, '/assignee'],
+    [{ status: 'finished' }, '/status'],
+    [{ status: null }, '/status'],
+    [{ name: '' }, '/name'],
+    [{ name: ' \n ' }, '/name'],
+    [{ name: 'x'.repeat(256) }, '/name'],
+    [{ name: 'a\0b' }, '/name'],
+    [{ name: 'a\ud800b' }, '/name'],
+    [{ description: '\udc00' }, '/description'],
+    [{ description: '😀'.repeat(10_001) }, '/description'],
+    [{ description: 7 }, '/description'],
+    [{ id: 'x' }, '/id'],
+    [{ version: 1 }, '/version'],
+    [{ creator: ada.id }, '/creator'],
+    [{ created_at: '2026-01-01T00:00:00.000Z' }, '/created_at'],
+  ])('with %j is refused at its place', async (given, pointer) => {
+    const { status, body } = await create({ name: 'x', ...given })
+    expect({ status, code: body.code }).toEqual({ status: 400, code: 'invalid_request' })
+    expect(body.errors).toMatchObject([{ in: 'body', pointer }])
+  })
+
+  test.each([
+    '😀'.repeat(255),
+    'שלום עולם',
+    '👩‍👩‍👧‍👦🏳️‍🌈',
+    '\u{10FFFD}\u{20000}',
+    "Robert'); drop table x;--",
+    '50% off_now \\ "q"',
+    '﷽',
+    'e\u0301\u0000'.slice(0, 2),
+  ])('gives back what went in: %s', async (name) => {
+    const description = name.repeat(Math.floor(10_000 / [...name].length))
+    const { body } = await create({ name, description })
+    expect((await read(body.id)).body).toMatchObject({ name, description })
+  })
+})
+
+describe('changing', () => {
+  test('changes the named fields alone, and counts', async () => {
+    const { body: made } = await create({ name: 'One', description: 'First' })
+    pass(5)
+    const changed = await patch(made.id, { status: 'in progress', assignee: bob.email })
+    expect(changed.status).toBe(200)
+    expect(changed.headers.get('ETag')).toBe('"2"')
+    expect(changed.body).toEqual({
+      ...made,
+      ...{ status: 'in progress', assignee: bob.id, version: 2, updated_at: new Date(clock.now).toISOString() },
+    })
+    expect((await read(made.id)).body).toEqual(changed.body)
+  })
+
+  test('that changes nothing keeps the version, and writes no event', async () => {
+    const { body: made } = await create({ name: 'Same' })
+    pass(5)
+    expect((await patch(made.id, { name: ' Same ', status: 'todo' })).body).toEqual(made)
+    expect((await history(made.id)).body.results).toHaveLength(1)
+  })
+
+  test('by PUT gives what is left out its default, and keeps the assignee', async () => {
+    const { body: made } = await create({ name: 'Old', description: 'Old', status: 'done', assignee: bob.id })
+    const put = (body: object) => call('PUT', `/assignments/${made.id}/`, { token: ada.token, body })
+    expect((await put({ name: 'New' })).body).toMatchObject({
+      ...{ name: 'New', description: '', status: 'todo', assignee: bob.id, version: 2 },
+    })
+    expect(await put({ status: 'done' })).toMatchObject({ status: 400 })
+  })
+
+  test('by nobody, with nothing, or with what may not be written is refused', async () => {
+    const { body: made } = await create({ name: 'x' })
+    for (const body of [{}, { version: 7 }, { name: null }, { assignee: 'nobody@example.com' }]) {
+      expect(await patch(made.id, body)).toMatchObject({ status: 400, body: { code: 'invalid_request' } })
+    }
+    expect((await read(made.id)).body).toEqual(made)
+  })
+
+  test('moves the time on, also when the clock steps back', async () => {
+    const { body: made } = await create({ name: 'x' })
+    const before = clock.now
+    clock.now -= 3_600_000
+    const times = [made.updated_at]
+    for (const name of ['a', 'b', 'c']) times.push((await patch(made.id, { name })).body.updated_at)
+    clock.now = before
+    expect(times).toEqual([...new Set(times)].sort())
+    expect((await read(made.id)).body.created_at).toBe(made.created_at)
+  })
+})
+
+describe('who may what', () => {
+  test('is decided for creator, assignee and all others alike in every verb', async () => {
+    const made = (await create({ name: 'Ours', assignee: bob.id })).body
+    const url = `/assignments/${made.id}/`
+    const cases = [
+      [bob, 'GET', url, undefined, 200],
+      [bob, 'PATCH', url, { status: 'done' }, 200],
+      [bob, 'PATCH', url, { status: 'done', name: 'Mine' }, 403],
+      [bob, 'PATCH', url, { assignee: bob.id }, 403],
+      [bob, 'PUT', url, { name: 'Mine' }, 403],
+      [bob, 'DELETE', url, undefined, 403],
+      [bob, 'GET', `${url}history/`, undefined, 200],
+      [eve, 'GET', url, undefined, 404],
+      [eve, 'PATCH', url, { status: 'done' }, 404],
+      [eve, 'PUT', url, { name: 'Mine' }, 404],
+      [eve, 'DELETE', url, undefined, 404],
+      [eve, 'GET', `${url}history/`, undefined, 404],
+      [ada, 'GET', '/assignments/no-uuid/', undefined, 404],
+      [ada, 'GET', `/assignments/${newId(new Date())}/`, undefined, 404],
+    ] as const
+    for (const [who, method, path, body, status] of cases) {
+      expect({ method, path, status: (await call(method, path, { token: who.token, body })).status }).toEqual({
+        method,
+        path,
+        status,
+      })
+      expect(await call(method, path, { body })).toMatchObject({ status: 401 })
+    }
+    expect((await read(made.id)).body).toMatchObject({ name: 'Ours', status: 'done', version: 2 })
+  })
+})
+
+describe('a version', () => {
+  test('is asked for by If-Match, and another one is 412 and changes nothing', async () => {
+    const { body: made } = await create({ name: 'x', assignee: bob.id })
+    for (const tag of ['"2"', 'W/"1"', '"x"', '1', '', '"2", "3"', '"99999999999"']) {
+      const headers = { 'If-Match': tag }
+      if (tag !== '')
+        expect(await patch(made.id, { name: 'y' }, { headers })).toMatchObject({
+          status: 412,
+          body: { code: 'precondition_failed' },
+        })
+    }
+    expect((await read(made.id)).body).toEqual(made)
+    const forbidden = await patch(made.id, { name: 'y' }, { token: bob.token, headers: { 'If-Match': '"9"' } })
+    expect(forbidden.status).toBe(403)
+    expect(await patch(made.id, { name: 'y' }, { headers: { 'If-Match': '"7", "1"' } })).toMatchObject({ status: 200 })
+    expect(await patch(made.id, { name: 'z' }, { headers: { 'If-Match': '*' } })).toMatchObject({ status: 200 })
+    const remove = (tag: string) =>
+      call('DELETE', `/assignments/${made.id}/`, { token: ada.token, headers: { 'If-Match': tag } })
+    expect(await remove('"2"')).toMatchObject({ status: 412 })
+    expect(await remove('"3"')).toMatchObject({ status: 204 })
+    expect(await remove('"3"')).toMatchObject({ status: 404 })
+  })
+
+  test('that is known is 304', async () => {
+    const { body: made } = await create({ name: 'x' })
+    const ask = (tag: string) =>
+      call('GET', `/assignments/${made.id}`, { token: ada.token, headers: { 'If-None-Match': tag } })
+    for (const tag of ['"1"', 'W/"1"', '"7", "1"', '*']) {
+      const answer = await ask(tag)
+      expect(answer).toMatchObject({ status: 304, text: '' })
+      expect(answer.headers.get('ETag')).toBe('"1"')
+    }
+    expect(await ask('"2"')).toMatchObject({ status: 200 })
+  })
+})
+
+describe('the history', () => {
+  test('tells who did what, and how it was afterwards, and outlives the assignment', async () => {
+    const { body: made } = await create({ name: 'One', assignee: bob.id })
+    await patch(made.id, { status: 'done' }, { token: bob.token })
+    await patch(made.id, { name: 'Two', description: 'More' })
+    await call('DELETE', `/assignments/${made.id}/`, { token: ada.token })
+    expect(await read(made.id)).toMatchObject({ status: 404 })
+    for (const { token } of [ada, bob]) {
+      const { results } = (await history(made.id, token)).body
+      expect(results).toMatchObject([
+        { kind: 'created', actor: ada.id, name: 'One', status: 'todo', version: 1, changed: [], assignment: made.id },
+        { kind: 'changed', actor: bob.id, name: 'One', status: 'done', version: 2, changed: ['status'] },
+        {
+          kind: 'changed',
+          actor: ada.id,
+          name: 'Two',
+          description: 'More',
+          version: 3,
+          changed: ['name', 'description'],
+        },
+        { kind: 'deleted', actor: ada.id, name: 'Two', status: 'done', version: 4, changed: [] },
+      ])
+      const times = results.map(({ at }: { at: string }) => at)
+      expect(times).toEqual([...new Set(times)].sort())
+    }
+    expect(await history(made.id, eve.token)).toMatchObject({ status: 404 })
+  })
+
+  test('is lost to whom the assignment was taken from', async () => {
+    const { body: made } = await create({ name: 'One', assignee: bob.id })
+    expect(await history(made.id, bob.token)).toMatchObject({ status: 200 })
+    await patch(made.id, { assignee: eve.id })
+    expect(await history(made.id, bob.token)).toMatchObject({ status: 404 })
+    expect((await history(made.id, eve.token)).body.results).toHaveLength(2)
+  })
+
+  test('comes in pages, forth and back', async () => {
+    const { body: made } = await create({ name: '1' })
+    for (let version = 2; version <= 7; version++) await patch(made.id, { name: String(version) })
+    const first = (await history(made.id, ada.token, '?limit=3')).body
+    expect(first.previous).toBe(null)
+    const second = (await call('GET', first.next, { token: ada.token })).body
+    const third = (await call('GET', second.next, { token: ada.token })).body
+    expect(third.next).toBe(null)
+    const versions = [first, second, third].map(({ results }) =>
+      results.map(({ version }: { version: number }) => version),
+    )
+    expect(versions).toEqual([[1, 2, 3], [4, 5, 6], [7]])
+    expect((await call('GET', third.previous, { token: ada.token })).body.results).toEqual(second.results)
+    expect((await call('GET', second.previous, { token: ada.token })).body.results).toEqual(first.results)
+    const other = (await create({ name: 'x' })).body
+    const borrowed = first.next.replace(made.id, other.id)
+    expect(await call('GET', borrowed, { token: ada.token })).toMatchObject({
+      status: 400,
+      body: { code: 'invalid_cursor' },
+    })
+  })
+})
+
+describe('at the same time', () => {
+  test('of fifty changes with one If-Match exactly one succeeds', async () => {
+    const { body: made } = await create({ name: 'x' })
+    const headers = { 'If-Match': '"1"' }
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, (_, n) => patch(made.id, { name: `n${n}` }, { headers })),
+    )
+    const statuses = answers.map(({ status }) => status).sort()
+    expect(statuses).toEqual([200, ...Array(49).fill(412)])
+    expect((await read(made.id)).body.version).toBe(2)
+    expect((await history(made.id)).body.results).toHaveLength(2)
+  })
+
+  test('of pairs of changes to different fields none is lost', async () => {
+    for (let round = 0; round < few(20); round++) {
+      const made = await Promise.all(Array.from({ length: 10 }, () => create({ name: 'x' })))
+      await Promise.all(
+        made.flatMap(({ body }) => [patch(body.id, { name: 'named' }), patch(body.id, { status: 'done' })]),
+      )
+      for (const { body } of made) {
+        expect((await read(body.id)).body).toMatchObject({ name: 'named', status: 'done', version: 3 })
+      }
+    }
+  })
+
+  test('a deletion and changes: no row comes back, and the log ends with the deletion', async () => {
+    for (let round = 0; round < few(10); round++) {
+      const { body: made } = await create({ name: 'x' })
+      const answers = await Promise.all([
+        ...Array.from({ length: 5 }, (_, n) => patch(made.id, { name: `n${n}` })),
+        call('DELETE', `/assignments/${made.id}/`, { token: ada.token }),
+        ...Array.from({ length: 5 }, (_, n) => patch(made.id, { name: `m${n}` })),
+      ])
+      for (const { status } of answers) expect([200, 204, 404]).toContain(status)
+      expect(await db.select().from(assignments).where(eq(assignments.id, made.id))).toEqual([])
+      const { results } = (await history(made.id)).body
+      const versions = results.map(({ version }: { version: number }) => version)
+      expect(versions).toEqual(versions.map((_: number, index: number) => index + 1))
+      expect(results.at(-1).kind).toBe('deleted')
+      expect(results.length).toBe(2 + answers.filter(({ status }) => status === 200).length)
+    }
+  })
+})
+
+test('the log is as long as there were changes', async () => {
+  const rows = await db.select().from(assignments)
+  for (const row of rows.slice(0, 50)) {
+    expect(await db.$count(assignment_events, eq(assignment_events.assignment, row.id))).toBe(row.version)
+  }
+})

@@ -1,0 +1,167 @@
+import postgres from 'postgres'
+import { afterAll, describe, expect, test } from 'vitest'
+import { type Json, openDocket } from '../support/fixtures.ts'
+import { told, verbsOf } from '../support/stream.ts'
+
+const docket = await openDocket()
+const { call, createUser, url } = docket
+const { create, change, remove, poll } = verbsOf(docket)
+const owner = postgres(url, { max: 1, onnotice: () => {} })
+afterAll(() => owner.end())
+
+describe('a client that asks again and again', () => {
+  test('gets from now on what comes, in order and once, with a cursor in any case', async () => {
+    const ada = await createUser()
+    await create(ada)
+    const first = await poll(ada)
+    expect(first.results).toEqual([])
+    expect((await poll(ada, first.next)).results).toEqual([])
+    const made = await create(ada)
+    await change(ada, made, { status: 'done' })
+    await change(ada, made, { status: 'done' })
+    await remove(ada, made)
+    const second = await poll(ada, first.next)
+    expect(told(second.results)).toEqual(['created 1', 'changed 2', 'deleted 3'])
+    const history = (await call('GET', `/assignments/${made.id}/history/`, { token: ada.token })).body.results
+    expect(second.results).toEqual(history)
+    expect((await poll(ada, second.next)).results).toEqual([])
+    // A cursor is a place, and stays one.
+    expect((await poll(ada, first.next)).results).toEqual(second.results)
+  })
+
+  test('gets from the start all that is there, in pages of any size', async () => {
+    const [ada, bob] = [await createUser(), await createUser()]
+    expect(await poll(ada, 'start')).toMatchObject({ results: [] })
+    for (let index = 0; index < 7; index++)
+      await create(index % 3 === 0 ? bob : ada, { name: `${index}`, assignee: ada.id })
+    const whole = (await poll(ada, 'start')).results
+    expect(whole.map(({ name }) => name)).toEqual(['0', '1', '2', '3', '4', '5', '6'])
+    for (const limits of [['1'], ['2', '1'], ['7'], ['8']]) {
+      const walked: Json[] = []
+      let cursor = 'start'
+      for (let page = 0; page < 10; page++) {
+        const { next, results } = await poll(ada, cursor, { limit: limits[page % limits.length] as string })
+        walked.push(...results)
+        cursor = next
+      }
+      expect(walked).toEqual(whole)
+    }
+  })
+
+  test('gets what it was creator or assignee of before or after, and to lose one is the last it hears of it', async () => {
+    const [ada, bob, eve] = [await createUser(), await createUser(), await createUser()]
+    const since = await Promise.all([ada, bob, eve].map((who) => poll(who)))
+    const made = await create(ada)
+    await change(ada, made, { assignee: bob.id })
+    await change(bob, made, { status: 'in progress' })
+    await change(ada, made, { assignee: ada.id, name: 'y' })
+    await change(ada, made, { status: 'done' })
+    const [adas, bobs, eves] = await Promise.all([ada, bob, eve].map((who, index) => poll(who, since[index]?.next)))
+    expect(told(adas?.results ?? [])).toEqual(['created 1', 'changed 2', 'changed 3', 'changed 4', 'changed 5'])
+    expect(told(bobs?.results ?? [])).toEqual(['changed 2', 'changed 3', 'changed 4'])
+    expect(eves?.results).toEqual([])
+    for (const [who, seen] of [
+      [ada, adas],
+      [bob, bobs],
+      [eve, eves],
+    ] as const) {
+      expect((await poll(who, 'start')).results).toEqual(seen?.results)
+    }
+  })
+
+  test('narrows them down by the assignment as it is afterwards', async () => {
+    const [ada, bob] = [await createUser(), await createUser()]
+    const made = await create(ada)
+    await change(ada, made, { assignee: bob.id })
+    await change(bob, made, { status: 'done' })
+    const other = await create(bob, { assignee: ada.id, status: 'error' })
+    for (const [query, expected] of [
+      [{ assignee: 'me' }, ['created 1', 'created 1']],
+      [{ assignee: bob.id.toUpperCase() }, ['changed 2', 'changed 3']],
+      [{ creator: bob.id }, ['created 1']],
+      [{ status: 'done,error' }, ['changed 3', 'created 1']],
+      [{ assignment: other.id }, ['created 1']],
+      [{ assignment: made.id.toUpperCase(), status: 'todo' }, ['created 1', 'changed 2']],
+      [{ assignment: ada.id }, []],
+    ] as const) {
+      expect([query, told((await poll(ada, 'start', query)).results)]).toEqual([query, expected])
+    }
+    const eve = await createUser()
+    expect((await poll(eve, 'start', { assignment: made.id })).results).toEqual([])
+    // One at a time, by the index of its own.
+    let cursor = 'start'
+    for (const version of [1, 2, 3]) {
+      const page = await poll(ada, cursor, { assignment: made.id, limit: '1' })
+      expect(page.results).toMatchObject([{ version }])
+      cursor = page.next
+    }
+    expect((await poll(ada, cursor, { assignment: made.id, limit: '1' })).results).toEqual([])
+  })
+
+  test('is told what is wrong: 401 before all, then the query, then the cursor', async () => {
+    const [ada, bob] = [await createUser(), await createUser()]
+    await create(ada)
+    const mine = (await poll(ada)).next
+    const full = (await poll(ada, 'start', { limit: '1' })).next
+    const ask = (query: string, { token }: { token?: string } = ada, headers = {}) =>
+      call('GET', `/assignments/events/?${query}`, { ...(token && { token }), headers })
+    expect(await ask('cursor=x&limit=no', {})).toMatchObject({ status: 401 })
+    expect(await ask('limit=101&statue=done')).toMatchObject({ status: 400, body: { code: 'invalid_request' } })
+    for (const [query, who] of [
+      ['cursor=x', ada],
+      [`cursor=${mine}x`, ada],
+      [`cursor=${mine}`, bob],
+      [`cursor=${full}`, bob],
+      [`cursor=${mine}&status=done`, ada],
+      [`cursor=${full}&assignee=me`, ada],
+      [`cursor=${(await poll(ada, undefined, { status: 'done' })).next}`, ada],
+    ] as const) {
+      for (const Accept of ['application/json', 'text/event-stream']) {
+        expect(await ask(query, who, { Accept })).toMatchObject({ status: 400, body: { code: 'invalid_cursor' } })
+      }
+    }
+    expect(await ask(`cursor=${mine}`, ada, { 'Last-Event-ID': 'x' })).toMatchObject({
+      body: { code: 'invalid_cursor' },
+    })
+    expect(await ask(`cursor=x`, ada, { 'Last-Event-ID': mine })).toMatchObject({ status: 200 })
+    expect(await ask(`cursor=${mine}`, ada, { 'Last-Event-ID': '' })).toMatchObject({ status: 200 })
+  })
+
+  test('is told when the log does not have its place any more, be it one of its own or the newest of all', async () => {
+    const [ada, bob] = [await createUser(), await createUser()]
+    await create(ada)
+    const own = (await poll(ada, 'start', { limit: '1' })).next
+    const someones = await create(bob)
+    const tip = (await poll(ada)).next
+    await create(bob)
+    expect((await poll(ada, tip)).results).toEqual([])
+    await owner`delete from assignment_events where creator = ${ada.id} or assignment = ${someones.id}`
+    for (const cursor of [own, tip]) {
+      const answer = await call('GET', `/assignments/events/?cursor=${cursor}`, { token: ada.token })
+      expect(answer).toMatchObject({ status: 400, body: { code: 'invalid_cursor' } })
+    }
+  })
+
+  test('learns no id of what is not its own from a cursor', async () => {
+    const [ada, bob] = [await createUser(), await createUser()]
+    const made = await create(bob)
+    const [event] = await owner`select id, at from assignment_events where assignment = ${made.id}`
+    const cursor = Buffer.from((await poll(ada)).next, 'base64url').toString()
+    for (const secret of [made.id, event?.id, event?.at.toISOString()]) expect(cursor).not.toContain(secret)
+  })
+
+  test('may use HEAD, both slashes, and no other method', async () => {
+    const { token } = await createUser()
+    for (const path of ['/assignments/events', '/assignments/events/']) {
+      expect(await call('HEAD', path, { token })).toMatchObject({ status: 200, text: '' })
+      expect(await call('GET', path, { token })).toMatchObject({ status: 200 })
+      for (const method of ['PUT', 'PATCH', 'DELETE', 'POST']) {
+        const answer = await call(method, path)
+        expect([answer.status, answer.headers.get('Allow')]).toEqual([405, 'GET, HEAD'])
+        expect(answer.body).toMatchObject({ code: 'method_not_allowed' })
+      }
+    }
+    const head = await call('HEAD', '/assignments/events/', { token, headers: { Accept: 'text/event-stream' } })
+    expect(head.headers.get('Content-Type')).toBe('text/event-stream')
+  })
+})

@@ -1,0 +1,298 @@
+import { sql } from 'drizzle-orm'
+import { describe, expect, test } from 'vitest'
+import { hashPassword } from '../../src/accounts/passwords.ts'
+import { newId } from '../../src/crypto.ts'
+import { createSignupBody, few, type Json, openDocket, PASSWORD, PASSWORD_HASH, seen } from '../support/fixtures.ts'
+import { quickKdf } from '../support/kdf.ts'
+
+const docket = await openDocket({ CORS_ORIGINS: 'https://app.example.com' })
+const { call, logIn, createUser, newestCode, pass, resend, settled } = docket
+
+if (docket.services) docket.services.kdf = quickKdf
+const password = docket.services ? await hashPassword(quickKdf, PASSWORD) : PASSWORD_HASH
+
+const signUp = (body: object) => call('POST', '/accounts/signup/', { body })
+const askReset = (email: string) => call('POST', '/accounts/password-reset/', { body: { email } })
+const activate = (code: string) => call('POST', '/accounts/activate-account/', { body: { code } })
+
+describe('whether an address has an account', () => {
+  test('is not told by where a limit begins, or how long it lasts', async () => {
+    const known = (await createUser({ password })).email
+    const courses = []
+    for (const email of [known, 'nobody@probe.example']) {
+      const from = email === known ? '192.0.2.1' : '192.0.2.2'
+      const course = []
+      for (let tries = 0; tries < 12; tries++) course.push(seen(await logIn(email, 'wrong', { from })))
+      courses.push(course)
+    }
+    expect(courses[0]?.at(-1)).toMatchObject({ status: 429 })
+    expect(courses[1]).toEqual(courses[0])
+  })
+})
+
+test('guessing from many addresses finds no code, and keeps nobody from using theirs', async () => {
+  await signUp(createSignupBody('guessed@example.com'))
+  const code = await newestCode()
+  for (let guesses = 0; guesses < few(200); guesses++) {
+    const guess = code.slice(0, -1) + 'ABCDEFGH'.replace(code.at(-1) as string, '')[guesses % 7]
+    expect(await activate(guess)).toMatchObject({ status: 400, body: { code: 'invalid_code' } })
+  }
+  expect(await activate(code)).toMatchObject({ status: 200 })
+})
+
+test('an inbox is not filled by asking in other spellings of its address, or from many addresses', async () => {
+  const { email } = await createUser({ email: 'victim@inbox.example' })
+  const before = resend.sent.length
+  for (let asked = 0; asked < 40; asked++) {
+    const spelling = [email, email.toUpperCase(), email.replace('v', 'V'), 'victim@INBOX.example'][asked % 4] as string
+    expect(await askReset(spelling)).toMatchObject({ status: 202 })
+    expect(await signUp(createSignupBody(spelling))).toMatchObject({ status: 202 })
+    pass(80)
+  }
+  await settled()
+  // In the 53 minutes that this took: five of each purpose.
+  expect(resend.sent.length - before).toBe(10)
+})
+
+describe('an address is not taken over before its owner signs up', () => {
+  const theirs = 'stolen horse battery'
+  const steps = {
+    'attacker signs up': (email: string) => signUp({ ...createSignupBody(email), password: theirs }),
+    'attacker logs in': (email: string) => logIn(email, theirs),
+    'attacker asks for a reset': askReset,
+    'owner signs up': async (email: string, mine: Json) => {
+      await signUp(createSignupBody(email))
+      mine.code = await newestCode()
+    },
+    'owner activates': async (_: string, mine: Json) =>
+      expect(await activate(mine.code)).toMatchObject({ status: 200 }),
+    'owner logs in': (email: string) => logIn(email, PASSWORD),
+  }
+  type Step = keyof typeof steps
+  const attackers: Step[] = ['attacker signs up', 'attacker logs in', 'attacker asks for a reset']
+  const owners: Step[] = ['owner signs up', 'owner activates', 'owner logs in']
+
+  const permutations = (list: Step[]): Step[][] =>
+    list.length === 0
+      ? [[]]
+      : list.flatMap((one) => permutations(list.filter((other) => other !== one)).map((rest) => [one, ...rest]))
+  const interleavings = ([first, ...firsts]: Step[], [second, ...seconds]: Step[]): Step[][] => {
+    if (!first || !second) return [[first, ...firsts, second, ...seconds].filter((step) => step !== undefined)]
+    return [
+      ...interleavings(firsts, [second, ...seconds]).map((rest) => [first, ...rest]),
+      ...interleavings([first, ...firsts], seconds).map((rest) => [second, ...rest]),
+    ]
+  }
+
+  test('in any order of their steps', { timeout: 90_000 }, async () => {
+    const orders = permutations(attackers).flatMap((attack) => interleavings(attack, owners))
+    expect(orders).toHaveLength(120)
+    // Some of each beginning, where each login takes a hash of the full cost.
+    const step = docket.services ? 1 : 9
+    for (const [index, order] of orders.filter((_, index) => index % step === 0).entries()) {
+      const email = `owner${index}@order.example`
+      const mine: Json = {}
+      for (const step of order) {
+        pass(61)
+        const answer = await steps[step](email, mine)
+        await settled()
+        if (step === 'attacker logs in') expect(answer?.status, order.join()).not.toBe(200)
+        if (step === 'owner logs in') expect(answer?.status, order.join()).toBe(200)
+      }
+      expect((await logIn(email, theirs)).status, order.join()).toBe(401)
+      expect((await logIn(email, PASSWORD)).status, order.join()).toBe(200)
+    }
+  })
+})
+
+test('nothing in a stolen database logs anyone in, activates or resets anything', async () => {
+  const { call, createUser, logIn, settled, pass, services, db } = await openDocket()
+  if (services) services.kdf = quickKdf
+  const { email, token } = await createUser({ password })
+  await call('POST', '/assignments/', { token, body: { name: 'x' } })
+  await call('POST', '/accounts/password-reset/', { body: { email } })
+  await call('POST', '/accounts/signup/', { body: createSignupBody('pending@stolen.example') })
+  await settled()
+  await logIn(email, 'wrong')
+  const tables = await db.execute<{ name: string }>(
+    sql`select format('%I.%I', schemaname, relname) as name from pg_stat_user_tables where schemaname in ('public', 'drizzle') and relname <> 'common_passwords'`,
+  )
+  const stored = new Set<string>()
+  for (const { name } of tables) {
+    for (const row of await db.execute(sql.raw(`select * from ${name}`))) {
+      for (const value of Object.values(row)) {
+        const bytes = value instanceof Uint8Array ? Buffer.from(value) : undefined
+        if (bytes)
+          for (const form of ['hex', 'base64', 'base64url', 'latin1'] as const) stored.add(bytes.toString(form))
+        else if (value !== null) stored.add(typeof value === 'object' ? JSON.stringify(value) : String(value))
+      }
+    }
+  }
+  for (const value of [...stored]) for (const part of value.split(/[$:"[\],{}]+/)) stored.add(part)
+  expect(stored.size).toBeGreaterThan(50)
+  expect([...stored]).toContain(password)
+
+  for (const value of stored) {
+    const text = value.replace(/[^\x20-\x7e]/g, '')
+    for (const candidate of [text, `dkt_${text}`]) {
+      const headers = { Authorization: `Bearer ${candidate}` }
+      expect((await call('GET', '/accounts/', { headers })).status, candidate).toBe(401)
+    }
+    const verify = { code: value, new_password: 'orange horse battery' }
+    expect((await call('POST', '/accounts/activate-account/', { body: { code: value } })).status, value).toBe(400)
+    expect((await call('POST', '/accounts/password-reset/verify/', { body: verify })).status, value).toBe(400)
+    // Where each takes a hash of the full cost, what holds one is tried.
+    if (services || value.includes('$')) expect((await logIn(email, value)).status, value).toBeGreaterThanOrEqual(400)
+    pass(40)
+  }
+})
+
+describe("another's assignment", async () => {
+  const [ada, eve] = [await createUser(), await createUser()]
+  const made = (await call('POST', '/assignments/', { token: ada.token, body: { name: 'Secret plan' } })).body
+  const { body: document } = await call('GET', '/openapi.json')
+  const operations = Object.entries<Json>(document.paths).flatMap(([path, item]) =>
+    Object.entries<Json>(item).map(([method, operation]): [string, string, Json] => [
+      method.toUpperCase(),
+      path,
+      operation,
+    ]),
+  )
+
+  const ofOne = operations.filter(([, path]) => path.startsWith('/assignments/{id}/'))
+  test.each(ofOne)('%s %s is answered as an id that there is not', async (method, path, { requestBody }) => {
+    const answers = []
+    for (const id of [made.id, newId(new Date()), made.id.toUpperCase(), 'no-uuid']) {
+      for (const headers of [{}, { 'If-Match': '"1"' }, { 'If-None-Match': '*' }] as Record<string, string>[]) {
+        const body = requestBody?.content['application/json'].example
+        answers.push(seen(await call(method, path.replace('{id}', id), { token: eve.token, body, headers })))
+      }
+    }
+    expect(new Set(answers.map((answer) => JSON.stringify(answer))).size, JSON.stringify(answers)).toBe(1)
+    expect(answers[0]).toMatchObject({ status: 404 })
+  })
+
+  const ofMany = operations.filter(
+    ([method, path]) => method === 'GET' && /^\/assignments\/(?!.*[{])(?!events)/.test(path),
+  )
+  test.each(ofMany)('%s %s shows nothing of it, whatever it is asked for', async (_, path, { parameters }) => {
+    const newcomer = await createUser()
+    const names = parameters.map(({ name }: Json) => name)
+    const queries = { assignee: ada.id, creator: ada.id, search: 'Secret', count: 'true', as_of: made.created_at }
+    for (const [name, value] of [['', ''], ...Object.entries(queries)].filter(
+      ([name]) => !name || names.includes(name),
+    )) {
+      const query = new URLSearchParams({
+        ...(names.includes('count') && { count: 'true' }),
+        ...(name && { [name]: value }),
+      })
+      const shown = seen(await call('GET', `${path}?${query}`, { token: eve.token }))
+      expect(shown.status).toBe(200)
+      expect(shown.text).not.toMatch(/Secret|:[1-9]\d*[,}]/)
+      expect(seen(await call('GET', `${path}?${query}`, { token: newcomer.token }))).toEqual(shown)
+    }
+  })
+})
+
+describe('what a client writes', () => {
+  test.each([
+    'a@b.example\r\nBcc: all@example.com',
+    'a@b.example\nBcc: all@example.com',
+    'a@b.example,c@d.example',
+    'a@b.example;c@d.example',
+    '"A" <a@b.example>',
+    'a@b.example>',
+    'a@b.example\0',
+    ' a@b.example',
+    'a@b.example ',
+    'ä@b.example',
+    'a@b..example',
+  ])('is no second recipient, and no header of a mail: %j', async (email) => {
+    const before = resend.sent.length
+    for (const answer of [await askReset(email), await signUp(createSignupBody(email)), await logIn(email, PASSWORD)]) {
+      expect(answer).toMatchObject({ status: 400, body: { errors: [{ pointer: '/email' }] } })
+    }
+    await settled()
+    expect(resend.sent).toHaveLength(before)
+  })
+
+  test('is HTML nowhere: it comes back as JSON that no browser takes for a page, and is in no picture', async () => {
+    const name = '<script>alert(1)</script><img src=x onerror=alert(1)>'
+    const { token } = await createUser({ first_name: name, last_name: name })
+    const made = await call('POST', '/assignments/', { token, body: { name, description: name } })
+    expect(made.body).toMatchObject({ name, description: name })
+    for (const path of ['/accounts/', '/assignments/', `/assignments/${made.body.id}/`]) {
+      const { headers } = await call('GET', path, { token, headers: { Accept: 'text/html' } })
+      expect(headers.get('Content-Type')).toBe('application/json')
+      expect(headers.get('X-Content-Type-Options')).toBe('nosniff')
+    }
+    for (const report of ['throughput', 'flow']) {
+      const { text } = await call('GET', `/assignments/reports/${report}/?format=svg`, { token })
+      expect(text).not.toMatch(/alert|<script|onerror/)
+    }
+    const problem = await call('GET', `/accounts/?${encodeURIComponent(name)}=1`, {
+      token,
+      headers: { Accept: 'text/html' },
+    })
+    expect(problem.headers.get('Content-Type')).toBe('application/problem+json')
+  })
+
+  test('is no property that objects have already', async () => {
+    const { token } = await createUser()
+    for (const name of ['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty']) {
+      const field = `"${name}":{"first_name":"Eve","name":"Eve","is_admin":true}`
+      for (const [method, path, body] of [
+        ['POST', '/accounts/change/', `{${field}}`],
+        ['POST', '/accounts/change/', `{"first_name":"Ada",${field}}`],
+        ['POST', '/assignments/', `{"name":"x",${field}}`],
+        ['POST', '/accounts/logout/', `{${field}}`],
+        ['GET', `/assignments/?${name}=1&${name}=2`, undefined],
+        ['GET', `/assignments/?${name}[is_admin]=1`, undefined],
+      ] as const) {
+        expect(await call(method, path, { token, body })).toMatchObject({
+          status: 400,
+          body: { code: 'invalid_request' },
+        })
+      }
+    }
+    expect({}).not.toHaveProperty('is_admin')
+    expect((await call('GET', '/accounts/', { token })).body.first_name).toBe('Per')
+  })
+
+  test.each([
+    'https://app.example.com.evil.example',
+    'https://evil.example/https://app.example.com',
+    'https://app.example.com:8443',
+    'http://app.example.com',
+    'https://APP.example.com',
+    'https://sub.app.example.com',
+    'null',
+    '*',
+    '',
+  ])('is no origin that is let in: %s', async (Origin) => {
+    const { token } = await createUser()
+    const asked = { Origin, 'Access-Control-Request-Method': 'POST' }
+    for (const answer of [
+      await call('GET', '/accounts/', { token, headers: { Origin } }),
+      await call('OPTIONS', '/accounts/login/', { headers: asked }),
+    ]) {
+      expect(answer.headers.get('Access-Control-Allow-Origin')).toBe(null)
+      expect(answer.headers.get('Access-Control-Allow-Credentials')).toBe(null)
+    }
+  })
+
+  test.each(['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data'])(
+    'is not taken where a form of another site could have sent it: %s',
+    async (type) => {
+      const { token } = await createUser()
+      for (const [path, body] of [
+        ['/accounts/login/', { email: 'a@b.example', password: PASSWORD }],
+        ['/accounts/password-reset/', { email: 'a@b.example' }],
+        ['/assignments/', { name: 'x' }],
+      ] as const) {
+        const headers = { 'Content-Type': type, Origin: 'https://evil.example' }
+        expect(await call('POST', path, { token, body, headers })).toMatchObject({ status: 415 })
+      }
+    },
+  )
+})

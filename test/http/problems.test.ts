@@ -1,0 +1,237 @@
+import { describe, expect, test } from 'vitest'
+import { connect } from '../../src/database/connect.ts'
+import { cloneDatabase, openDocket, PASSWORD } from '../support/fixtures.ts'
+
+const docket = await openDocket({ CORS_ORIGINS: 'https://app.example.com' })
+const { call, createUser } = docket
+
+const JSON_TYPE = { 'Content-Type': 'application/json' }
+const LOGIN = { email: 'a@example.com', password: PASSWORD }
+
+/** A body that is sent in chunks, with no length said. */
+const chunked = (...chunks: string[]) => ReadableStream.from(chunks.map((chunk) => new TextEncoder().encode(chunk)))
+
+describe('a request that cannot be read', () => {
+  test.each([
+    ['no JSON', '{', 400, 'malformed_request'],
+    ['nothing', '', 400, 'malformed_request'],
+    ['an array', '[]', 400, 'malformed_request'],
+    ['a string', '"x"', 400, 'malformed_request'],
+    ['null', 'null', 400, 'malformed_request'],
+    [
+      'invalid UTF-8',
+      new Uint8Array([...'{"email":"'].map((c) => c.charCodeAt(0)).concat(0xff, 0x22, 0x7d)),
+      400,
+      'malformed_request',
+    ],
+    ['a million levels', '['.repeat(120_000) + ']'.repeat(120_000), 400, 'malformed_request'],
+    ['over 256 KiB', `{"email":"${'a'.repeat(262_144)}"}`, 413, 'payload_too_large'],
+    [
+      'over 256 KiB in chunks',
+      chunked('{"email":"', 'a'.repeat(200_000), 'a'.repeat(200_000)),
+      413,
+      'payload_too_large',
+    ],
+  ])('for it is %s is refused', async (_, body, status, code) => {
+    expect(await call('POST', '/accounts/login/', { body, headers: JSON_TYPE })).toMatchObject({
+      status,
+      body: { code },
+    })
+  })
+
+  test.each([
+    'text/plain',
+    'application/x-www-form-urlencoded',
+    'application/merge-patch+json',
+    'application/json; charset=latin-1',
+    'application/json ; charset=utf-8',
+    'x',
+  ])('for it is %s is refused, also where every field is optional', async (type) => {
+    const { token } = await createUser()
+    for (const path of ['/accounts/login/', '/accounts/change/', '/accounts/logout/']) {
+      const answer = await call('POST', path, { token, body: '{}', headers: { 'Content-Type': type } })
+      expect(answer).toMatchObject({ status: 415, body: { code: 'unsupported_media_type' } })
+    }
+    const unknown = await call('POST', '/assignments/', { token: 'x', body: '{}', headers: { 'Content-Type': type } })
+    expect(unknown).toMatchObject({ status: 401 })
+  })
+
+  test.each(['application/json; charset=utf-8', 'Application/JSON;charset="UTF-8"'])(
+    'is not one of %s',
+    async (type) => {
+      const { token } = await createUser()
+      const headers = { 'Content-Type': type }
+      expect(await call('POST', '/accounts/change/', { token, body: { first_name: 'A' }, headers })).toMatchObject({
+        status: 200,
+      })
+    },
+  )
+
+  test('for its query has a broken escape or is not UTF-8 is refused', async () => {
+    for (const query of ['%', '=', 'a=1&=2', '%zz', 'a=%e0%a4%a', 'a=%ff']) {
+      const answer = await call('POST', `/accounts/login/?${query}`, { body: LOGIN })
+      expect(answer).toMatchObject({ status: 400, body: { code: 'malformed_request' } })
+    }
+  })
+})
+
+test('a body that nobody asked for is held to the same rules', async () => {
+  const { token } = await createUser()
+  const logout = (body: unknown) => call('POST', '/accounts/logout/', { token, body })
+  expect(await logout('{')).toMatchObject({ status: 400, body: { code: 'malformed_request' } })
+  expect(await logout({ a: 1 })).toMatchObject({ status: 400, body: { errors: [{ in: 'body', pointer: '/a' }] } })
+  expect(await logout(`"${'x'.repeat(300_000)}"`)).toMatchObject({ status: 413 })
+  expect(await logout({})).toMatchObject({ status: 204 })
+})
+
+test('an unknown query parameter is refused, with its name', async () => {
+  const { token } = await createUser()
+  expect(await call('GET', '/accounts/?verbose=1&verbose=2', { token })).toMatchObject({
+    status: 400,
+    body: { code: 'invalid_request', errors: [{ in: 'query', pointer: '/verbose' }] },
+  })
+})
+
+test('an unknown path is 404, and a wrong method is 405 with those that are right', async () => {
+  for (const path of ['/nope', '/accounts/nope/', '//accounts/', '/accounts//', '/%zz']) {
+    expect(await call('GET', path)).toMatchObject({ status: 404, body: { code: 'not_found' } })
+  }
+  for (const [method, path, allow] of [
+    ['DELETE', '/accounts/', 'GET, HEAD'],
+    ['GET', '/accounts/login', 'POST'],
+    ['PATCH', '/accounts/sessions/x/', 'DELETE'],
+    ['POST', '/openapi.json', 'GET, HEAD'],
+  ] as const) {
+    const answer = await call(method, path)
+    expect(answer).toMatchObject({ status: 405, body: { code: 'method_not_allowed' } })
+    expect(answer.headers.get('Allow')).toBe(allow)
+  }
+})
+
+test('HEAD answers as GET does, without the body', async () => {
+  const { token } = await createUser()
+  expect(await call('HEAD', '/accounts/', { token })).toMatchObject({ status: 200, text: '' })
+  expect(await call('HEAD', '/accounts/')).toMatchObject({ status: 401, text: '' })
+  expect(await call('HEAD', '/healthz')).toMatchObject({ status: 200, text: '' })
+})
+
+test('paths answer alike with and without their slash', async () => {
+  const { token } = await createUser()
+  expect((await call('GET', '/accounts', { token })).text).toBe((await call('GET', '/accounts/', { token })).text)
+  expect(await call('POST', '/accounts/logout', { token })).toMatchObject({ status: 204 })
+})
+
+test('every answer has its headers, errors as well', async () => {
+  for (const path of ['/healthz', '/nope', '/accounts/']) {
+    const { headers } = await call('GET', path, { headers: { 'X-Request-Id': 'my-own_1' } })
+    expect(headers.get('X-Request-Id')).toBe('my-own_1')
+    expect(headers.get('Cache-Control')).toBe('no-store')
+    expect(headers.get('X-Content-Type-Options')).toBe('nosniff')
+    expect(headers.get('Referrer-Policy')).toBe('no-referrer')
+    expect(headers.get('Strict-Transport-Security')).toMatch(/^max-age=31536000\b/)
+    expect(headers.get('Content-Security-Policy')).toBe("default-src 'none'; base-uri 'none'; frame-ancestors 'none'")
+    expect(headers.get('Set-Cookie')).toBeNull()
+  }
+})
+
+test('an unsafe request id is replaced', async () => {
+  for (const unsafe of ['a b', 'x'.repeat(256), '<script>', '"}']) {
+    const { headers, body } = await call('GET', '/nope', { headers: { 'X-Request-Id': unsafe } })
+    expect(headers.get('X-Request-Id')).toMatch(/^[0-9a-f-]{36}$/)
+    expect(body.request_id).toBe(headers.get('X-Request-Id'))
+  }
+})
+
+describe('other origins', () => {
+  const preflight = (origin: string) =>
+    call('OPTIONS', '/accounts/', { headers: { Origin: origin, 'Access-Control-Request-Method': 'GET' } })
+
+  test('are let in by the list in the settings', async () => {
+    const { status, headers } = await preflight('https://app.example.com')
+    expect(status).toBe(204)
+    expect(headers.get('Access-Control-Allow-Origin')).toBe('https://app.example.com')
+    expect(headers.get('Access-Control-Allow-Headers')).toContain('Authorization')
+    expect((await preflight('https://evil.example.com')).headers.get('Access-Control-Allow-Origin')).toBeNull()
+    const read = await call('GET', '/accounts/', { headers: { Origin: 'https://app.example.com' } })
+    expect(read.status).toBe(401)
+    expect(read.headers.get('Access-Control-Allow-Origin')).toBe('https://app.example.com')
+    expect(read.headers.get('Access-Control-Expose-Headers')).toBe('ETag,Link,Location,Retry-After,X-Request-Id')
+    expect(read.headers.get('Access-Control-Allow-Credentials')).toBeNull()
+  })
+
+  test('are all kept out when there is no list', async () => {
+    const { call } = await openDocket()
+    const answer = await call('OPTIONS', '/accounts/', { headers: { Origin: 'https://app.example.com' } })
+    expect(answer.status).toBe(405)
+    expect([...answer.headers.keys()].filter((name) => name.startsWith('access-control'))).toEqual([])
+  })
+})
+
+describe('a database that cannot answer', () => {
+  const ask = async (database: string, path: string, method = 'GET') => {
+    const { call } = await openDocket({}, { database })
+    const { status, headers, body } = await call(method, path, {
+      token: 'dkt_x',
+      ...(method === 'POST' && { body: LOGIN }),
+    })
+    return { status, retry: headers.get('Retry-After'), body }
+  }
+  const unreachable = 'postgres://docket:secret@127.0.0.1:1/docket'
+
+  test('is 503 with Retry-After wherever it is needed, and readyz tells', async () => {
+    for (const [method, path] of [
+      ['GET', '/accounts/'],
+      ['POST', '/accounts/login/'],
+      ['GET', '/readyz'],
+    ] as const) {
+      const { status, retry, body } = await ask(unreachable, path, method)
+      expect({ status, retry, code: body.code }).toEqual({ status: 503, retry: '2', code: 'unavailable' })
+      expect(JSON.stringify(body)).not.toMatch(/127\.0\.0\.1|secret|ECONN/)
+    }
+    expect(await ask(unreachable, '/healthz')).toMatchObject({ status: 200 })
+  })
+
+  test('for want of its name or its password, too', async () => {
+    const wrong = new URL(docket.url)
+    wrong.pathname = '/does_not_exist'
+    expect(await ask(wrong.href, '/accounts/')).toMatchObject({ status: 503 })
+    wrong.username = 'nobody'
+    expect(await ask(wrong.href, '/accounts/')).toMatchObject({ status: 503 })
+  })
+
+  test('for it is locked is 503, and not a wait without end', async () => {
+    const locker = connect(docket.url, { max: 1 })
+    const { token } = await createUser()
+    await locker.db.execute('begin')
+    await locker.db.execute('lock table sessions in access exclusive mode')
+    expect(await call('GET', '/accounts/', { token })).toMatchObject({ status: 503, body: { code: 'unavailable' } })
+    // Until it has arrived, the cancellation could meet the statement after.
+    const waiting = "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    while ((await docket.db.execute(waiting)).length > 0);
+    await locker.db.execute('rollback')
+    expect(await call('GET', '/accounts/', { token })).toMatchObject({ status: 200 })
+    await locker.close()
+  })
+
+  test('for it is not migrated is not ready', async () => {
+    const url = await cloneDatabase()
+    const { db, close } = connect(url)
+    await db.execute('drop schema drizzle cascade')
+    expect(await ask(url, '/readyz')).toMatchObject({ status: 503, body: { detail: 'The database is not migrated.' } })
+    await close()
+    expect(await call('GET', '/readyz')).toMatchObject({ status: 200 })
+  })
+})
+
+test('a bug is 500, told to the log and not to the client', async () => {
+  const { call, db, lines } = await openDocket()
+  await db.execute('alter table users rename column first_name to given_name')
+  const { status, body } = await call('POST', '/accounts/login/', { body: LOGIN })
+  expect({ status, code: body.code }).toEqual({ status: 500, code: 'internal_error' })
+  expect(JSON.stringify(body)).not.toMatch(/first_name|column|select/)
+  const logged = lines()
+    .map((line) => JSON.parse(line))
+    .find(({ level }) => level === 'error')
+  expect(logged).toMatchObject({ request_id: body.request_id, error: { type: 'PostgresError', code: '42703' } })
+  expect(JSON.stringify(logged)).not.toContain(LOGIN.email)
+})

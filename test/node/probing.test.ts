@@ -1,0 +1,114 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { sql } from 'drizzle-orm'
+import { describe, expect, test } from 'vitest'
+import { hashPassword, type Kdf } from '../../src/accounts/passwords.ts'
+import { connect } from '../../src/database/connect.ts'
+import { createSignupBody, openDocket, PASSWORD, seen } from '../support/fixtures.ts'
+import { quickKdf } from '../support/kdf.ts'
+import { startProxy } from '../support/proxy.ts'
+
+// What an attacker is shown, looked at from within: what an answer costs, and what the log says of a request.
+
+const docket = await openDocket()
+const { call, logIn, createUser, pass, settled, lines, url } = docket
+
+let derivations = 0
+const kdf: Kdf = {
+  ...quickKdf,
+  pbkdf2: (...given) => {
+    derivations++
+    return quickKdf.pbkdf2(...given)
+  },
+}
+const password = await hashPassword(kdf, PASSWORD)
+const proxy = await startProxy(url)
+const proxied = connect(proxy.url, { max: 1, onclose: () => proxy.close() })
+Object.assign(docket.services, { kdf, db: proxied.db })
+
+const signUp = (body: object) => call('POST', '/accounts/signup/', { body })
+const askReset = (email: string) => call('POST', '/accounts/password-reset/', { body: { email } })
+
+describe('whether an address has an account', () => {
+  test.each([
+    ['a login', (email: string) => logIn(email, 'wrong horse battery'), 1],
+    ['a sign-up', (email: string) => signUp(createSignupBody(email)), 1],
+    ['a reset', askReset, 0],
+  ] as const)('is not told by %s: neither by its answer nor by what it costs', async (_, ask, expected) => {
+    const known = (await createUser({ password })).email
+    const pending = 'pending@probe.example'
+    await signUp(createSignupBody(pending))
+    await settled()
+    const costs = []
+    for (const email of ['first@probe.example', known, 'second@probe.example', pending, known]) {
+      // A connection describes a statement when it first meets it, so each is asked twice.
+      for (const isCounted of [false, true]) {
+        pass(61)
+        const later: (() => Promise<void>)[] = []
+        const { defer } = docket.services
+        docket.services.defer = (work) => later.push(work)
+        const [trips, keys] = [proxy.trips(), derivations]
+        const answer = seen(await ask(email))
+        if (isCounted) costs.push({ ...answer, trips: proxy.trips() - trips, derivations: derivations - keys })
+        docket.services.defer = defer
+        for (const work of later) await work()
+      }
+    }
+    expect(new Set(costs.map((cost) => JSON.stringify(cost))).size, JSON.stringify(costs, null, 1)).toBe(1)
+    expect(costs[0]).toMatchObject({ derivations: expected })
+  })
+})
+
+test('a guess is counted also where its answer came too late', async () => {
+  const { email } = await createUser({ password })
+  const failures = async () => {
+    const [row] = await docket.db.execute<{ failures: number }>(
+      sql`select max(cardinality(attempts)) as failures from rate_limits where key like 'login-account:%' and expires_at > ${docket.now().toISOString()}`,
+    )
+    return row?.failures
+  }
+  pass(7_200)
+  expect(await logIn(email, 'wrong')).toMatchObject({ status: 401 })
+  proxy.hold(2_000)
+  expect(await logIn(email, 'wrong')).toMatchObject({ status: 503 })
+  await settled()
+  proxy.hold(0)
+  expect(await failures()).toBe(2)
+})
+
+describe('what a client writes', () => {
+  test('is no line of the log, and no field of one', async () => {
+    const { token } = await createUser()
+    const before = lines().length
+    const forged = '{"level":50,"route":"/forged"}'
+    const values = [forged, `","level":50,"x":"`, '\u001b[31mforged', 'forged\tline', '%0d%0aforged', '\u0085forged']
+    for (const value of values) {
+      const headers = { 'X-Request-Id': value, 'User-Agent': value, Referer: value, 'X-Forwarded-For': value }
+      await call('GET', '/accounts/sessions/', { token, headers })
+      await call('GET', `/${encodeURIComponent(value)}/%0a%0dforged/`, { headers })
+      await call('POST', '/assignments/', { token, headers, body: { name: `${value}\n${forged}` } })
+      await call('POST', '/accounts/login/', { headers, body: { email: 'a@b.example', password: `x\n${forged}` } })
+      await call('FORGED', '/accounts/', { headers })
+    }
+    const logged = lines().slice(before)
+    expect(logged).toHaveLength(values.length * 5)
+    for (const line of logged) {
+      expect(line).toMatch(/^[\x20-\x7e]+\n$/)
+      const { request_id, method, route, status, ms, level, ...rest } = JSON.parse(line)
+      expect(Object.keys(rest).sort()).toEqual(['hostname', 'pid', 'time'])
+      expect({ request_id, level }).toEqual({ request_id: expect.stringMatching(/^[0-9a-f-]{36}$/), level: 'info' })
+      expect([method === 'FORGED' || !line.includes('FORGED'), /forged/.test(line)]).toEqual([true, false])
+      expect([typeof route, typeof status, typeof ms]).toEqual(['string', 'number', 'number'])
+    }
+  })
+})
+
+test('every test that SECURITY.md names is there', async () => {
+  const folder = new URL('..', import.meta.url)
+  const sources = (await readdir(folder, { recursive: true }))
+    .filter((file) => file.endsWith('.test.ts'))
+    .map((file) => readFile(new URL(file, folder), 'utf8'))
+  const source = (await Promise.all(sources)).join('')
+  const titles = (await readFile(new URL('../SECURITY.md', folder), 'utf8')).matchAll(/“([^”]+)”/g)
+  const missing = [...titles].map(([, title]) => title as string).filter((title) => !source.includes(title))
+  expect(missing).toEqual([])
+})

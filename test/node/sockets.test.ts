@@ -1,0 +1,161 @@
+import { once } from 'node:events'
+import type { AddressInfo, Socket } from 'node:net'
+import { expect, onTestFinished, test } from 'vitest'
+import { app } from '../../src/app.ts'
+import { createHttpServer } from '../../src/node/server.ts'
+import { cloneDatabase, openDocket } from '../support/fixtures.ts'
+import { startServer } from '../support/process.ts'
+import { openRaw, statusesOf } from '../support/raw.ts'
+
+// What clients do to a server below HTTP: too much at once, too slowly, or nothing at all.
+
+const docket = await openDocket()
+
+/** A server in this process, with limits of its own, that counts the requests it works on at once. */
+async function listen(limits: Parameters<typeof createHttpServer>[2] = {}) {
+  const asset = async () => new Response(new Blob([new Uint8Array(8_000_000)]))
+  const seen = { active: 0, most: 0, done: 0 }
+  const server = createHttpServer(
+    async (request, address) => {
+      seen.active++
+      seen.most = Math.max(seen.most, seen.active)
+      try {
+        return await app.fetch(request, { ...docket.services, asset, address })
+      } finally {
+        seen.active--
+        seen.done++
+      }
+    },
+    '127.0.0.1',
+    limits,
+  )
+  /** By the client's port, the server's end of each connection. */
+  const ends = new Map<number, Socket>()
+  server.on('connection', (socket) => ends.set(socket.remotePort as number, socket))
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  onTestFinished(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return { seen, ends, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }
+}
+
+const request = (path: string, headers: Record<string, string> = {}) =>
+  `GET ${path} HTTP/1.1\r\nHost: x\r\n${Object.entries(headers)
+    .map(([name, value]) => `${name}: ${value}\r\n`)
+    .join('')}\r\n`
+
+test('requests that are sent ahead begin one after the other, and nobody else waits for them', async () => {
+  const { url, seen } = await listen()
+  const { token } = await docket.createUser()
+  const Authorization = `Bearer ${token}`
+  const count = 1_000
+  const ahead = Array.from({ length: count }, (_, number) =>
+    request('/assignments/', { Authorization, 'X-Request-Id': String(number) }),
+  )
+  const { rest } = openRaw(url, ahead.join('') + request('/healthz', { Connection: 'close' }))
+  const answers = rest()
+  expect(await fetch(`${url}/accounts/`, { headers: { Authorization } })).toMatchObject({ status: 200 })
+  expect(seen.done).toBeLessThan(count)
+  const text = await answers
+  expect(statusesOf(text)).toEqual(Array(count + 1).fill(200))
+  const ids = [...text.matchAll(/^x-request-id: (\d+)\r$/gim)].map(([, id]) => Number(id))
+  expect(ids).toEqual(Array.from({ length: count }, (_, number) => number))
+  expect(seen.most).toBeLessThanOrEqual(2)
+})
+
+test('a refusal of what is no request waits for the answers before it', async () => {
+  const { url } = await listen()
+  const { token } = await docket.createUser()
+  const good = request('/accounts/', { Authorization: `Bearer ${token}` })
+  for (const [bad, status] of [
+    ['nonsense\r\n\r\n', 400],
+    ['GET / HTTP/1.1\r\n\r\n', 400],
+    ['GET / HTTP/1.1\r\nHost: x\r\nExpect: foo\r\n\r\n', 417],
+    [request('/', { Long: 'x'.repeat(20_000) }), 431],
+    ['POST /assignments/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n', 400],
+  ] as const) {
+    expect(statusesOf(await openRaw(url, good + good + bad).rest())).toEqual([200, 200, status])
+  }
+})
+
+test('what follows on one that is refused is not begun', async () => {
+  const { url } = await listen()
+  const { token } = await docket.createUser()
+  const made = `POST /assignments/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{"name":"x"}`
+  for (const bad of ['GET / HTTP/1.1\r\n\r\n', 'GET / HTTP/1.1\r\nHost: x\r\nExpect: foo\r\n\r\n']) {
+    expect(statusesOf(await openRaw(url, made + bad + made).rest())).toHaveLength(2)
+  }
+  expect((await docket.call('GET', '/assignments/?count=true', { token })).body.count).toBe(2)
+})
+
+test('a refused connection that its client leaves open is closed', async () => {
+  const { url, ends } = await listen()
+  const { socket } = openRaw(url, 'CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n')
+  await once(socket, 'readable')
+  await once(ends.get(socket.localPort as number) as Socket, 'close')
+})
+
+test('who sends nothing, or too slowly, or does not read, is let go, while all others are served', async () => {
+  const { url, seen, ends } = await listen({
+    ...{ headersTimeout: 1_000, requestTimeout: 2_000, connectionsCheckingInterval: 100, timeout: 3_000 },
+  })
+  const login = 'POST /accounts/login/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n'
+  const senders = ['', 'GET / HT', 'GET / HTTP/1.1\r\nHost: x\r\nX: ', `${login}Content-Length: 100\r\n\r\n{"em`]
+    .concat(`${login}Transfer-Encoding: chunked\r\n\r\n4\r\n{"em`)
+    .flatMap((bytes) => Array.from({ length: 40 }, () => openRaw(url, bytes)))
+  const readers = Array.from({ length: 40 }, () => openRaw(url, request('/docs/swagger-ui-bundle.js').repeat(5)))
+  await Promise.all(readers.map(({ socket }) => once(socket, 'readable')))
+  // A client that does not read does not see its own end.
+  const hungUp = readers.map(({ socket }) => once(ends.get(socket.localPort as number) as Socket, 'close'))
+  const told = Promise.all(senders.map(({ rest }) => rest()))
+  let isOver = false
+  const ended = Promise.all([told, ...hungUp]).finally(() => {
+    isOver = true
+  })
+  while (!isOver) expect(await fetch(`${url}/healthz`)).toMatchObject({ status: 200 })
+  await ended
+  for (const text of await told) {
+    expect(statusesOf(text)).toEqual([408])
+    expect(text).toContain('"code":"malformed_request"')
+  }
+  expect(seen.active).toBe(0)
+})
+
+test('of too many connections the one that has been waiting longest for a request is closed, and none that waits for an answer', async () => {
+  const { url } = await listen({ maxConnections: 20 })
+  const { token } = await docket.createUser()
+  const headers = { Authorization: `Bearer ${token}`, Accept: 'text/event-stream' }
+  const stream = await fetch(`${url}/assignments/events/`, { headers })
+  const idle = Array.from({ length: 30 }, () => openRaw(url, ''))
+  await Promise.all(idle.slice(0, 11).map(({ isClosed }) => isClosed))
+  expect(await fetch(`${url}/healthz`)).toMatchObject({ status: 200 })
+  expect(idle.filter(({ socket }) => !socket.closed).length).toBeGreaterThan(15)
+  expect(await stream.body?.getReader().read()).toMatchObject({ done: false })
+})
+
+test('of many headers none is lost', async () => {
+  const { url } = await listen()
+  const { token } = await docket.createUser()
+  const body = JSON.stringify({ name: 'x' })
+  const headers = { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' }
+  const made = await fetch(`${url}/assignments/`, { method: 'POST', headers, body })
+  const lines = [`PATCH ${made.headers.get('Location')} HTTP/1.1`, 'Host: x', 'Content-Type: application/json']
+    .concat(`Authorization: Bearer ${token}`, `Content-Length: ${body.length}`, 'Connection: close')
+    .concat(Array(2_500).fill('a:'), 'If-Match: "7"')
+  expect(statusesOf(await openRaw(url, `${lines.join('\r\n')}\r\n\r\n${body}`).rest())).toEqual([412])
+})
+
+test('who asks for much and reads nothing takes little memory', async () => {
+  const server = startServer({ DATABASE_URL: await cloneDatabase(), LOG_LEVEL: 'warn' })
+  const url = await server.url()
+  const before = await server.memory()
+  const readers = Array.from({ length: 200 }, () => openRaw(url, request('/docs/swagger-ui-bundle.js').repeat(50)))
+  await Promise.all(readers.map(({ socket }) => once(socket, 'readable')))
+  for (const { socket } of readers) expect(String(socket.read(12))).toBe('HTTP/1.1 200')
+  expect(await fetch(`${url}/readyz`)).toMatchObject({ status: 200 })
+  // The file has 1.4 MiB, and would be there 10,000 times.
+  expect((await server.memory()) - before).toBeLessThan(200)
+  for (const { socket } of readers) socket.destroy()
+  expect(await server.stop()).toBe(0)
+})

@@ -1,0 +1,54 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import postgres from 'postgres'
+import type { TestProject } from 'vitest/node'
+import { migrate } from '../../src/database/migrate.ts'
+import { openEmbedded } from '../../src/node/embedded-postgres.ts'
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** A migrated and empty database, to be cloned and never written to. */
+    template: string
+  }
+}
+
+/** One PostgreSQL for all test files, embedded or that of TEST_DATABASE_URL, with a template that each file clones. */
+export default async function setup(project: TestProject) {
+  const server = process.env.TEST_DATABASE_URL
+    ? { url: process.env.TEST_DATABASE_URL, stop: async () => {} }
+    : await openTemporary()
+  const admin = postgres(server.url, { max: 1, onnotice: () => {} })
+  const name = `docket_test_${process.pid}`
+  await admin.unsafe(`create database ${name}`)
+  const template = new URL(server.url)
+  template.pathname = `/${name}`
+  await migrate(template.href)
+  await close(admin, name)
+  project.provide('template', template.href)
+
+  return async () => {
+    const left = await admin`select datname from pg_database where starts_with(datname, ${name})`
+    for (const { datname } of left) await admin.unsafe(`drop database "${datname}" with (force)`)
+    await admin.end()
+    await server.stop()
+  }
+}
+
+/** A database can be cloned only while nobody is connected to it, and TimescaleDB's workers would be. */
+async function close(admin: postgres.Sql, name: string) {
+  await admin.unsafe(`alter database ${name} allow_connections false`)
+  await admin`select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = ${name}`
+}
+
+async function openTemporary() {
+  const folder = await mkdtemp(join(tmpdir(), 'docket-test-'))
+  const { url, stop } = await openEmbedded(folder)
+  return {
+    url,
+    stop: async () => {
+      await stop()
+      await rm(folder, { recursive: true })
+    },
+  }
+}
