@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import postgres from 'postgres'
 import { migrate } from '../src/database/migrate.ts'
-import { openEmbedded } from '../src/node/embedded-postgres.ts'
+import { openEmbeddedPostgres } from '../src/node/embedded-postgres.ts'
 import { startServer } from '../test/support/process.ts'
 
 const { DATABASE_URL, STREAMS = '1000', CHANGES = '50', SECONDS = '20' } = process.env
@@ -18,7 +18,7 @@ if (!existsSync('/proc/self/stat')) throw new Error('Run it on Linux.')
 
 const count = Number(STREAMS)
 const folder = await mkdtemp(join(tmpdir(), 'docket-streams-'))
-const embedded = DATABASE_URL ? undefined : await openEmbedded(folder)
+const embedded = DATABASE_URL ? undefined : await openEmbeddedPostgres(folder)
 const url = DATABASE_URL ?? (embedded?.url as string)
 await migrate(url)
 const database = postgres(url, { max: 1, onnotice: () => {} })

@@ -6,7 +6,7 @@ import postgres from 'postgres'
 import { hashPassword } from '../src/accounts/passwords.ts'
 import { newId } from '../src/crypto.ts'
 import { migrate } from '../src/database/migrate.ts'
-import { nodeKdf } from '../src/node/kdf.ts'
+import { createNodeKdf } from '../src/node/kdf.ts'
 import { startServer } from '../test/support/process.ts'
 
 const { DATABASE_URL, SAMPLES = '60' } = process.env
@@ -14,7 +14,7 @@ if (!DATABASE_URL) throw new Error('Set DATABASE_URL.')
 const samples = Number(SAMPLES)
 
 const password = 'purple horse battery'
-const hash = await hashPassword(nodeKdf('pbkdf2_sha256'), password)
+const hash = await hashPassword(createNodeKdf('pbkdf2_sha256'), password)
 
 await migrate(DATABASE_URL)
 const database = postgres(DATABASE_URL, { max: 1, onnotice: () => {} })

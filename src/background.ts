@@ -1,17 +1,24 @@
-import { describe } from './http/problem.ts'
-import type { Log, Services } from './services.ts'
+import { describeError, type Log } from './log.ts'
 
-/** Work that goes on after answers. A failure is logged; `settled` resolves once none of it runs any more. */
-export function createDeferred(log: Log): { defer: Services['defer']; settled: () => Promise<void> } {
-  const running = new Set<Promise<void>>()
+/** Work that continues after the response. */
+export type Background = {
+  /** Starts a task and keeps the process, or the isolate, alive until it is done. A failure is logged. */
+  runInBackground: (task: () => Promise<unknown>) => void
+  /** Resolves once no task runs. */
+  drain: () => Promise<void>
+}
+
+/** Creates an empty set of background tasks. */
+export function createBackground(log: Log): Background {
+  const running = new Set<Promise<unknown>>()
   return {
-    defer: (work) => {
-      const run = work()
-        .catch((error) => log.error({ error: describe(error) }, 'work after an answer failed'))
+    runInBackground: (task) => {
+      const run = task()
+        .catch((error) => log.error({ error: describeError(error) }, 'a background task failed'))
         .finally(() => running.delete(run))
       running.add(run)
     },
-    settled: async () => {
+    drain: async () => {
       while (running.size > 0) await Promise.all(running)
     },
   }

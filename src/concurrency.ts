@@ -1,47 +1,69 @@
-import { retryLater } from './http/problem.ts'
+/** A task was refused because it waited, or would have to wait, too long for its start. */
+export class OverloadError extends Error {
+  override name = 'OverloadError'
+  /** Seconds after which a retry may succeed. */
+  readonly retryAfter: number
+
+  constructor(message: string, retryAfter: number) {
+    super(message)
+    this.retryAfter = retryAfter
+  }
+}
+
+type LimiterOptions = {
+  /** Tasks that may run at a time. */
+  concurrency: number
+  /** Seconds that a task may wait for its start. */
+  maxWait: number
+  /** Seconds that a task takes at first; for tasks of similar length only. */
+  taskSeconds?: number
+  /** The message of the OverloadError. */
+  overloadMessage: string
+}
 
 /**
- * How many works may run at once, and how many seconds one may wait for its turn. Where works take alike, `seconds` is what
- * one of them takes at first, and twice what it takes at least.
+ * Runs at most `concurrency` tasks at a time; the rest queue in order. A task that has waited for `maxWait` seconds is
+ * rejected with an OverloadError. With `taskSeconds`, a task that would have to wait that long is rejected at once; the
+ * estimate follows the time that recent tasks took. Do not use it for tasks that the load itself slows down: each early
+ * refusal would invite another request, and little would be done.
  */
-type Pace = { running: number; patience: number; seconds?: number }
+export function createLimiter({ concurrency, maxWait, taskSeconds, overloadMessage }: LimiterOptions) {
+  const shortestTask = (taskSeconds ?? 0) / 2
+  const queue = new Set<() => void>()
+  let running = 0
+  let estimate = taskSeconds
 
-/**
- * Lets so many works run at once, and the others in their order. Who has waited too long is turned away: 503 with the time to
- * wait. Where `seconds` is given, who would have to, by what the last ones took, is turned away at once. It is no measure of
- * works that the load itself slows down: each refusal would make for more of them, and little would be done.
- */
-export function createTurns({ running, patience, seconds }: Pace, why: string) {
-  const least = (seconds ?? 0) / 2
-  let active = 0
-  const waiting = new Set<() => void>()
-
-  async function turn() {
-    const wait = seconds === undefined ? 0 : ((waiting.size + 1) / running) * seconds
-    if (wait > patience) throw retryLater('unavailable', wait, why)
+  async function waitForStart() {
+    const expectedWait = estimate === undefined ? 0 : ((queue.size + 1) / concurrency) * estimate
+    if (expectedWait > maxWait) throw new OverloadError(overloadMessage, expectedWait)
     let timer: ReturnType<typeof setTimeout> | undefined
     await new Promise<void>((resolve, reject) => {
-      waiting.add(resolve)
-      // Who has given up is passed over: on Workers nobody would be there any more to pass the turn on.
-      timer = setTimeout(
-        () => waiting.delete(resolve) && reject(retryLater('unavailable', patience, why)),
-        patience * 1000,
-      )
+      queue.add(resolve)
+      // Removed from the queue: on Workers the request may be gone, and then nothing would start the next task.
+      const giveUp = () => queue.delete(resolve) && reject(new OverloadError(overloadMessage, maxWait))
+      timer = setTimeout(giveUp, maxWait * 1000)
     }).finally(() => clearTimeout(timer))
   }
 
-  return async <T>(work: () => PromiseLike<T>): Promise<T> => {
-    if (active < running) active++
-    else await turn()
+  function startNext() {
+    const [next] = queue
+    if (next && queue.delete(next)) next()
+    else running--
+  }
+
+  return async <T>(task: () => PromiseLike<T>): Promise<T> => {
+    if (running < concurrency) running++
+    else await waitForStart()
     const start = performance.now()
     try {
-      return await work()
+      return await task()
     } finally {
-      // Not by the clock alone: on Workers it stands still while something is computed.
-      if (seconds !== undefined) seconds += (Math.max((performance.now() - start) / 1000, least) - seconds) / 8
-      const [next] = waiting
-      if (next && waiting.delete(next)) next()
-      else active--
+      if (estimate !== undefined) {
+        // With a lower bound: on Workers the clock stands still while a task computes.
+        const seconds = Math.max((performance.now() - start) / 1000, shortestTask)
+        estimate += (seconds - estimate) / 8
+      }
+      startNext()
     }
   }
 }

@@ -5,19 +5,19 @@ import { type AddressInfo, isIPv6 } from 'node:net'
 import pino from 'pino'
 import manifest from '../package.json' with { type: 'json' }
 import { app } from './app.ts'
-import { createDeferred } from './background.ts'
+import { createBackground } from './background.ts'
 import { connect } from './database/connect.ts'
 import { isMigrated } from './database/migration-status.ts'
-import { removeExpired } from './database/purge.ts'
+import { purgeExpired } from './database/purge.ts'
 import { openSocket } from './database/socket.ts'
 import { fillDemo, invitation } from './demo/seed.ts'
-import { openFeed } from './events/hub.ts'
-import { describe } from './http/problem.ts'
+import { createHub } from './events/hub.ts'
+import { describeError } from './log.ts'
 import { createMailer } from './mail/mailer.ts'
-import { nodeKdf } from './node/kdf.ts'
+import { createNodeKdf } from './node/kdf.ts'
 import { createHttpServer, stop } from './node/server.ts'
 import type { Services } from './services.ts'
-import { readSettings, type Settings, warnOfLimits } from './settings.ts'
+import { readSettings, type Settings, warnAboutRateLimits } from './settings.ts'
 
 /** Why the server does not start, as a sentence for whoever started it. */
 class StartError extends Error {}
@@ -82,7 +82,7 @@ async function serve(settings: Settings, isDemo: boolean) {
   })
   // Asked for while still starting, the end comes right after. A second signal ends the process there and then.
   const asked = new Promise((resolve) => process.once('SIGINT', resolve).once('SIGTERM', resolve))
-  const { defer, settled } = createDeferred(log)
+  const { runInBackground, drain } = createBackground(log)
 
   const embedded = settings.DATABASE_URL ? undefined : await startEmbedded(settings)
   const url = settings.DATABASE_URL ?? (embedded?.url as string)
@@ -93,11 +93,11 @@ async function serve(settings: Settings, isDemo: boolean) {
   }
 
   const now = () => new Date()
-  const feed = openFeed(db, { now, log, defer })
+  const hub = createHub(db, { now, log, runInBackground })
   const services = {
-    ...{ db, settings, log, defer, now, feed },
-    kdf: nodeKdf(settings.PASSWORD_HASHER ?? 'pbkdf2_sha256'),
-    send: createMailer(settings, print),
+    ...{ db, settings, log, runInBackground, now, hub },
+    kdf: createNodeKdf(settings.PASSWORD_HASHER ?? 'pbkdf2_sha256'),
+    sendMail: createMailer(settings, print),
     asset: async (file) => new Response(await streamAsset(file)),
   } satisfies Omit<Services, 'address'>
 
@@ -122,18 +122,18 @@ async function serve(settings: Settings, isDemo: boolean) {
     throw error
   }
 
-  const cleaning = setInterval(() => defer(() => removeExpired(db, new Date())), HOUR_MS)
-  defer(() => removeExpired(db, new Date()))
-  warnOfLimits(settings, log)
+  const cleaning = setInterval(() => runInBackground(() => purgeExpired(db, new Date())), HOUR_MS)
+  runInBackground(() => purgeExpired(db, new Date()))
+  warnAboutRateLimits(settings, log)
   print(greeting(settings, server.address() as AddressInfo, isDemo))
 
   await asked
   clearInterval(cleaning)
-  feed.close()
+  hub.close()
   const grace = setTimeout(() => server.closeAllConnections(), GRACE_MS)
   await stop(server)
   clearTimeout(grace)
-  await settled()
+  await drain()
   await end()
   metrics?.close()
   process.exit(0)
@@ -160,8 +160,8 @@ async function startMetrics({ METRICS_PORT }: Settings) {
 
 // Loaded only where it is used: neither is part of a production install that has a DATABASE_URL, or needed by it.
 async function startEmbedded({ DATA_DIR }: Settings) {
-  const { openEmbedded } = await import('./node/embedded-postgres.ts')
-  const embedded = await openEmbedded(DATA_DIR)
+  const { openEmbeddedPostgres } = await import('./node/embedded-postgres.ts')
+  const embedded = await openEmbeddedPostgres(DATA_DIR)
   await migrateDatabase(embedded.url)
   return embedded
 }
@@ -198,7 +198,7 @@ function nameOf(url: string) {
 }
 
 function whyNoDatabase(url: string, error: unknown) {
-  const { code, type } = describe(error) as { code?: string; type: string }
+  const { code, type } = describeError(error) as { code?: string; type: string }
   return `${nameOf(url)} cannot be used (${code ?? type}). Check that it runs, and DATABASE_URL.`
 }
 

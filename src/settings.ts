@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { Log } from './services.ts'
+import type { Log } from './log.ts'
 
 const digits = (from: number, to: number) =>
   z
@@ -78,7 +78,7 @@ export function readSettings(environment: Record<string, unknown>): Settings {
 }
 
 /** Says aloud what must not be forgotten. */
-export function warnOfLimits({ RATE_LIMITS }: Settings, log: Log) {
+export function warnAboutRateLimits({ RATE_LIMITS }: Settings, log: Log) {
   if (RATE_LIMITS === 'off') log.warn({}, 'RATE_LIMITS is off: anyone may guess passwords and codes without end')
 }
 

@@ -1,16 +1,18 @@
 import type { ExecutionContext } from 'hono'
 import { app } from './app.ts'
-import { createDeferred } from './background.ts'
-import { createTurns } from './concurrency.ts'
+import { createBackground } from './background.ts'
+import { createLimiter } from './concurrency.ts'
 import { connect } from './database/connect.ts'
-import { removeExpired } from './database/purge.ts'
+import { purgeExpired } from './database/purge.ts'
 import { openSocket } from './database/socket.ts'
-import { openFeed } from './events/hub.ts'
-import { bareAnswer, Problem } from './http/problem.ts'
+import { createHub } from './events/hub.ts'
+import { Problem } from './http/problem.ts'
+import { problemResponse } from './http/security.ts'
+import type { Log } from './log.ts'
 import { createMailer } from './mail/mailer.ts'
-import type { Log, Services } from './services.ts'
-import { readSettings, SettingsError, warnOfLimits } from './settings.ts'
-import { workerKdf } from './worker/kdf.ts'
+import type { Services } from './services.ts'
+import { readSettings, SettingsError, warnAboutRateLimits } from './settings.ts'
+import { createWorkerKdf } from './worker/kdf.ts'
 
 /** What `wrangler.toml` binds, beside the settings. */
 type Bindings = { HYPERDRIVE?: { connectionString: string }; ASSETS: { fetch(url: string): Promise<Response> } }
@@ -29,14 +31,14 @@ export const createWorker = (now: Services['now']) => ({
     } catch (error) {
       if (!(error instanceof SettingsError)) throw error
       console.error(`Docket cannot answer.\n${error.message}`)
-      return bareAnswer(new Problem('internal_error'))
+      return problemResponse(new Problem('internal_error'))
     }
   },
 
   /** Each hour, as the cron trigger says. */
   async scheduled({ scheduledTime }: { scheduledTime: number }, env: Bindings): Promise<void> {
     const { services, finish } = open(env, now)
-    await removeExpired(services.db, new Date(scheduledTime)).finally(finish)
+    await purgeExpired(services.db, new Date(scheduledTime)).finally(finish)
   },
 })
 
@@ -54,28 +56,42 @@ let shared: ReturnType<typeof prepare> | undefined
 function prepare(env: Bindings) {
   const settings = readSettings(env)
   if (!env.HYPERDRIVE) throw new SettingsError('HYPERDRIVE is not bound: wrangler.toml should have its id.')
-  const kdf = workerKdf(settings.PASSWORD_HASHER ?? 'scrypt')
+  const kdf = createWorkerKdf(settings.PASSWORD_HASHER ?? 'scrypt')
   const log = createLog(settings.LOG_LEVEL)
-  warnOfLimits(settings, log)
-  const services = { settings, kdf, log, send: createMailer(settings, console.log) }
+  warnAboutRateLimits(settings, log)
+  const services = { settings, kdf, log, sendMail: createMailer(settings, console.log) }
   return { url: env.HYPERDRIVE.connectionString, services }
 }
 
-/** Requests that may have a connection at once, each its own, until they are answered; the others wait, with none. */
-const turn = createTurns({ running: 50, patience: 2 }, 'More is asked of the database than it can answer soon.')
+/** The requests of an isolate that may have a connection at a time. */
+const limitConnections = createLimiter({
+  concurrency: 50,
+  maxWait: 2,
+  overloadMessage: 'The database has more work than it can finish soon.',
+})
 
-/** The services of one request: a connection cannot outlive the one that opened it. `finish` waits for deferred work. */
+/**
+ * Opens the services of one request, since on Workers a connection cannot be used by another request. Its slot is released
+ * when the connection is closed or the request is answered. `finish` waits for background tasks.
+ */
 function open(env: Bindings, now: Services['now'], answered = Promise.resolve()) {
   shared ??= prepare(env)
-  const { defer, settled } = createDeferred(shared.services.log)
-  const room = (use: () => Promise<void>) => turn(() => Promise.race([use(), answered]))
-  const { db, close } = connect(shared.url, { max: 1, socket: openSocket, room })
+  const { runInBackground, drain } = createBackground(shared.services.log)
+  const acquireSlot = () =>
+    new Promise<() => void>((resolve, reject) => {
+      const holdSlot = () => Promise.race([new Promise<void>((release) => resolve(release)), answered])
+      limitConnections(holdSlot).catch(reject)
+    })
+  const { db, close } = connect(shared.url, { max: 1, socket: openSocket, acquireSlot })
   const services = {
-    ...{ ...shared.services, db, defer, now },
-    feed: openFeed(db, { now, defer, log: shared.services.log, tick: 1_000, life: 60_000 }),
+    ...shared.services,
+    db,
+    runInBackground,
+    now,
+    hub: createHub(db, { now, runInBackground, log: shared.services.log, tick: 1_000, life: 60_000 }),
     asset: (file) => env.ASSETS.fetch(`https://assets/${file}`),
   } satisfies Omit<Services, 'address'>
-  return { services, finish: () => settled().then(close) }
+  return { services, finish: () => drain().then(close) }
 }
 
 const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']

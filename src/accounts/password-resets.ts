@@ -2,12 +2,12 @@ import { and, eq, gt, sql } from 'drizzle-orm'
 import type { Database } from '../database/connect.ts'
 import { password_resets, users } from '../database/schema.ts'
 import { hashCode, newCode } from './codes.ts'
-import { account, findUser } from './users.ts'
+import { type Account, account, findUser } from './users.ts'
 
 export const RESET_MINUTES = 15
 
-/** Makes a reset code for the account of an address, which ends an older one; undefined when there is no account. */
-export async function createReset(db: Database, email: string, now: Date) {
+/** Creates a reset code for the account of an address and ends an older one. Returns undefined if there is no account. */
+export async function createPasswordReset(db: Database, email: string, now: Date) {
   const user = await findUser(db, email)
   if (!user) return undefined
   const code = newCode()
@@ -21,10 +21,10 @@ export async function createReset(db: Database, email: string, now: Date) {
 }
 
 /**
- * Lets the last code of an address's account, if it is not used, be good from now on for as long as a new one: so a stranger
- * who uses up the mails that an address may get does not keep its owner from a reset.
+ * Gives the last unused code of an address the lifetime of a new one. A stranger who uses up the mails that an address may
+ * get does not keep its owner from a reset.
  */
-export async function prolongReset(db: Database, email: string, now: Date): Promise<void> {
+export async function extendPasswordReset(db: Database, email: string, now: Date): Promise<void> {
   const user = await findUser(db, email)
   if (!user) return
   await db
@@ -33,19 +33,19 @@ export async function prolongReset(db: Database, email: string, now: Date): Prom
     .where(eq(password_resets.user_id, user.id))
 }
 
-/** The account that a live reset code is for, the code kept; undefined for any other text. */
-export async function findReset(db: Database, code: string, now: Date) {
+/** Returns the account of a live reset code, without using it up; undefined for any other text. */
+export async function findPasswordReset(db: Database, code: string, now: Date): Promise<Account | undefined> {
   const code_hash = hashCode(code)
   if (!code_hash) return undefined
-  const [found] = await db
+  const [owner] = await db
     .select(account)
     .from(password_resets)
     .innerJoin(users, eq(users.id, password_resets.user_id))
     .where(isLive(code_hash, now))
-  return found
+  return owner
 }
 
-/** Uses a reset code up and sets the password, which ends every session. False when the code is not live any more. */
+/** Uses up a reset code, sets the password hash and ends all sessions. Returns false if the code is no longer live. */
 export async function resetPassword(db: Database, code: string, password: string, now: Date): Promise<boolean> {
   const code_hash = hashCode(code)
   if (!code_hash) return false

@@ -1,46 +1,47 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
 import { Problem } from '../http/problem.ts'
-import { type Attempt, clientOf, count, forget, requireRoom, spend } from '../http/rate-limit.ts'
-import { body, protectedRoute, publicRoute } from '../http/routes.ts'
+import { type Attempt, assertAllowed, clientOf, consume, limitGuesses, reset, tryConsume } from '../http/rate-limit.ts'
+import { protectedRoute, publicRoute } from '../http/routes.ts'
+import { jsonBody } from '../http/schemas.ts'
 import { resetMail } from '../mail/templates.ts'
-import type { Env } from '../services.ts'
-import { createReset, findReset, prolongReset, resetPassword } from './password-resets.ts'
+import type { Env, Services } from '../services.ts'
+import { createPasswordReset, extendPasswordReset, findPasswordReset, resetPassword } from './password-resets.ts'
 import { hashPassword, verifyPassword } from './passwords.ts'
-import { loginFailures, mailRequests, mailsTo, refuseWeak, wrongCode, wrongCodes } from './rate-limits.ts'
-import { code, email, message, newPassword, password } from './schemas.ts'
+import { assertStrongPassword, invalidCode } from './problems.ts'
+import { loginFailures, mailRequests, mailsTo, wrongCodes } from './rate-limits.ts'
+import { code, email, messageResponse, newPassword, password } from './schemas.ts'
 import { changePassword, findPassword } from './users.ts'
+
+const CHANGED = 'The password has been changed, and all other sessions have ended.'
+const RESET_REQUESTED = 'If the address has an account, a code has been sent to it.'
+const RESET = 'The password has been set. You can log in with it.'
 
 const tags = ['Accounts']
 
-export const passwords = new OpenAPIHono<Env>()
+export const passwordRoutes = new OpenAPIHono<Env>()
   .openapi(
     protectedRoute({
       method: 'post',
       path: '/password-change',
       operationId: 'changePassword',
-      summary: 'Change your password; every other session ends',
-      description: 'A wrong old password counts as a failed login does.',
+      summary: 'Change your password',
+      description: 'Ends all other sessions. A wrong old password counts as a failed login.',
       tags,
-      request: { body: body(z.strictObject({ old_password: password, new_password: newPassword })) },
-      responses: { 200: message('The password is changed, and every other session is ended.') },
+      request: { body: jsonBody(z.strictObject({ old_password: password, new_password: newPassword })) },
+      responses: { 200: messageResponse(CHANGED) },
       problems: ['weak_password', ['invalid_credentials', 400], 'too_many_requests'],
     }),
     async (c) => {
-      const { db, kdf, now } = c.env
       const { session } = c.var
       const { old_password, new_password } = c.req.valid('json')
-      await refuseWeak(c.env, new_password, '/new_password', session.account)
-      const attempts = loginFailures(session.account.email, clientOf(c))
-      await requireRoom(c.env, ...attempts)
+      await assertStrongPassword(c.env.db, new_password, '/new_password', session.account)
       const wrong = new Problem('invalid_credentials', { status: 400, detail: 'The old password is wrong.' })
-      const hash = await findPassword(db, session.account.id)
-      if (!hash || !(await c.var.untimed(() => verifyPassword(kdf, old_password, hash)))) {
-        await spend(c.env, ...attempts)
-        throw wrong
-      }
-      await requireRoom(c.env, ...attempts)
-      if (!(await changePassword(db, session, await hashPassword(kdf, new_password), now()))) throw wrong
-      return c.json({ message: 'The password is changed, and every other session is ended.' }, 200)
+      await limitGuesses(c.env, loginFailures(session.account.email, clientOf(c)), wrong, () =>
+        c.var.pauseTimeout(() => checkPassword(c.env, session.account.id, old_password)),
+      )
+      const hash = await hashPassword(c.env.kdf, new_password)
+      if (!(await changePassword(c.env.db, session, hash, c.env.now()))) throw wrong
+      return c.json({ message: CHANGED }, 200)
     },
   )
   .openapi(
@@ -48,27 +49,22 @@ export const passwords = new OpenAPIHono<Env>()
       method: 'post',
       path: '/password-reset',
       operationId: 'requestPasswordReset',
-      summary: 'Ask for a code that sets a new password',
+      summary: 'Request a code that sets a new password',
       description:
-        'The answer is the same for every address. At most one code a minute and five an hour go to one; beyond that the last one is good for 15 minutes more.',
+        'The response is the same for every address. An address gets at most one code a minute and five an hour. A further request extends the last code by 15 minutes.',
       tags,
-      request: { body: body(z.strictObject({ email })) },
-      responses: { 202: message('If the address has an account, a code is on its way to it.') },
+      request: { body: jsonBody(z.strictObject({ email })) },
+      responses: { 202: messageResponse(RESET_REQUESTED) },
       problems: ['too_many_requests'],
     }),
     async (c) => {
-      const { db, send, defer } = c.env
       const { email } = c.req.valid('json')
       const now = c.env.now()
-      await spend(c.env, [mailRequests, clientOf(c)])
-      const mayMail = await count(c.env, ...mailsTo(email, 'reset'))
-      // All that differs between an account's address and another is done after the answer.
-      defer(async () => {
-        if (!mayMail) return prolongReset(db, email, now)
-        const reset = await createReset(db, email, now)
-        if (reset) await send(resetMail(reset.email, reset.code, now))
-      })
-      return c.json({ message: 'If the address has an account, a code is on its way to it.' }, 202)
+      await consume(c.env, [mailRequests, clientOf(c)])
+      const mayMail = await tryConsume(c.env, ...mailsTo(email, 'reset'))
+      // After the response, whose time must not tell whether the address has an account.
+      c.env.runInBackground(() => (mayMail ? mailReset(c.env, email, now) : extendPasswordReset(c.env.db, email, now)))
+      return c.json({ message: RESET_REQUESTED }, 202)
     },
   )
   .openapi(
@@ -76,27 +72,39 @@ export const passwords = new OpenAPIHono<Env>()
       method: 'post',
       path: '/password-reset/verify',
       operationId: 'resetPassword',
-      summary: 'Set a new password with a mailed code; every session ends',
-      description: 'A password that is refused as too weak does not use the code up.',
+      summary: 'Set a new password with a mailed code',
+      description: 'Ends all sessions. A weak password does not use up the code.',
       tags,
-      request: { body: body(z.strictObject({ code, new_password: newPassword })) },
-      responses: { 200: message('The password is set: log in with it.') },
+      request: { body: jsonBody(z.strictObject({ code, new_password: newPassword })) },
+      responses: { 200: messageResponse(RESET) },
       problems: ['invalid_code', 'weak_password', 'too_many_requests'],
     }),
     async (c) => {
-      const { db, kdf } = c.env
       const { code, new_password } = c.req.valid('json')
       const now = c.env.now()
       const attempt: Attempt = [wrongCodes, clientOf(c)]
-      await requireRoom(c.env, attempt)
-      const account = await findReset(db, code, now)
-      if (!account) throw await wrongCode(c.env, attempt)
-      await refuseWeak(c.env, new_password, '/new_password', account)
-      const hash = await hashPassword(kdf, new_password)
-      if (!(await resetPassword(db, code, hash, now))) throw await wrongCode(c.env, attempt)
-      // Whoever guessed at the old password must not keep its owner from using the new one.
-      const [fromHere, ofAccount] = loginFailures(account.email, clientOf(c))
-      await forget(c.env, fromHere, ofAccount)
-      return c.json({ message: 'The password is set: log in with it.' }, 200)
+      await assertAllowed(c.env, attempt)
+      const account = await findPasswordReset(c.env.db, code, now)
+      if (account) await assertStrongPassword(c.env.db, new_password, '/new_password', account)
+      if (!account || !(await resetPassword(c.env.db, code, await hashPassword(c.env.kdf, new_password), now))) {
+        await consume(c.env, attempt)
+        throw invalidCode()
+      }
+      // Failed guesses at the old password must not keep the owner from using the new one.
+      const [fromClient, ofAccount] = loginFailures(account.email, clientOf(c))
+      await reset(c.env, fromClient, ofAccount)
+      return c.json({ message: RESET }, 200)
     },
   )
+
+/** Returns true if the password is the account's, and undefined if not. */
+async function checkPassword({ db, kdf }: Services, id: string, password: string): Promise<true | undefined> {
+  const hash = await findPassword(db, id)
+  return hash !== undefined && (await verifyPassword(kdf, password, hash)) ? true : undefined
+}
+
+/** Mails a reset code if the address has an account. */
+async function mailReset({ db, sendMail }: Services, email: string, now: Date) {
+  const reset = await createPasswordReset(db, email, now)
+  if (reset) await sendMail(resetMail(reset.email, reset.code, now))
+}

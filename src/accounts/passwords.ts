@@ -5,7 +5,7 @@ import { randomBytes, randomString } from '../crypto.ts'
 import type { Database } from '../database/connect.ts'
 import { common_passwords } from '../database/schema.ts'
 
-/** The two key derivations, as the runtime offers them, and the one that new passwords get. */
+/** The key derivations of the runtime, and the one that hashes new passwords. */
 export type Kdf = {
   preferred: 'pbkdf2_sha256' | 'scrypt'
   pbkdf2: (password: Uint8Array, salt: Uint8Array, iterations: number, length: number) => Promise<Uint8Array>
@@ -23,24 +23,24 @@ type Encoded = { salt: string; hash: Uint8Array } & (
 const ITERATIONS = 1_000_000
 const SCRYPT: ScryptCost = { N: 16384, r: 8, p: 5 }
 
-/** Hashes a password with the preferred algorithm, in Django's encoding. */
+/** Returns the hash of a password by the preferred algorithm, in Django's encoding. */
 export async function hashPassword(kdf: Kdf, password: string): Promise<string> {
   const salt = newSalt()
   const encoded = preferredWith(kdf, salt, new Uint8Array(kdf.preferred === 'scrypt' ? 64 : 32))
-  return write({ ...encoded, hash: await derive(kdf, password, encoded) })
+  return encode({ ...encoded, hash: await derive(kdf, password, encoded) })
 }
 
-/** Whether a password is the one behind Django's encoding; false, and fast, where that is of no use or would cost too much. */
+/** Tells whether a hash in Django's encoding is of this password. A malformed or too costly hash is rejected quickly. */
 export async function verifyPassword(kdf: Kdf, password: string, encoded: string): Promise<boolean> {
   const read = parse(encoded)
   return read !== undefined && constantTimeEqual(await derive(kdf, password, read), read.hash)
 }
 
-/** A hash that no password has, which costs as much to verify as a real one: for the accounts that do not exist. */
-export const unmatchable = (kdf: Kdf) =>
-  write(preferredWith(kdf, newSalt(), randomBytes(kdf.preferred === 'scrypt' ? 64 : 32)))
+/** Returns a hash that no password matches and that costs as much to verify as a real one, for unknown addresses. */
+export const dummyHash = (kdf: Kdf) =>
+  encode(preferredWith(kdf, newSalt(), randomBytes(kdf.preferred === 'scrypt' ? 64 : 32)))
 
-/** Whether a hash is of another algorithm than the preferred one, or of a lower cost. */
+/** Tells whether a hash uses another algorithm than the preferred one, or a lower cost. */
 export function isOutdated(kdf: Kdf, encoded: string): boolean {
   const read = parse(encoded)
   if (read?.algorithm !== kdf.preferred) return true
@@ -48,22 +48,26 @@ export function isOutdated(kdf: Kdf, encoded: string): boolean {
 }
 
 /**
- * Why a password must not be used, as a sentence; undefined when it may. Length and commonness, as NIST SP 800-63B and
- * OWASP ASVS 5.0 (6.2) ask for, no rules of composition, and nothing made of the user's own address and name.
+ * Returns why a password is too weak, as a sentence; undefined if it is not. Checks the length, the list of common passwords
+ * and the user's own address and names, but no composition rules (NIST SP 800-63B; OWASP ASVS 5.0, 6.2).
  */
-export async function weakness(db: Database, password: string, personal: string[]): Promise<string | undefined> {
+export async function passwordWeakness(
+  db: Database,
+  password: string,
+  personal: string[],
+): Promise<string | undefined> {
   const length = [...password].length
-  if (length < 8) return 'The password is too short: it takes at least 8 characters.'
-  if (length > 256) return 'The password is too long: it takes at most 256 characters.'
-  if (isMadeOf(password, personal)) return 'The password is made of your own e-mail address or name.'
+  if (length < 8) return 'The password is too short. Use at least 8 characters.'
+  if (length > 256) return 'The password is too long. Use at most 256 characters.'
+  if (isBuiltFrom(password, personal)) return 'The password is built from your e-mail address or name.'
   const lower = password.toLowerCase()
   const common = await db.select().from(common_passwords).where(eq(common_passwords.password, lower))
-  if (common.length > 0) return 'The password is one of those that everyone tries first.'
+  if (common.length > 0) return 'The password is among the most common ones.'
   return undefined
 }
 
-/** Whether, with the user's own words taken out, too little is left to guess. */
-function isMadeOf(password: string, personal: string[]): boolean {
+/** Tells whether too little is left to guess once the user's own words are removed. */
+function isBuiltFrom(password: string, personal: string[]): boolean {
   const whole = personal.map((text) => text.toLowerCase())
   const words = whole.flatMap((text) => [text, ...text.split(/[^\p{L}\p{N}]+/u)]).filter((word) => word.length > 2)
   let rest = password.toLowerCase()
@@ -89,18 +93,18 @@ function derive(kdf: Kdf, password: string, encoded: Encoded): Promise<Uint8Arra
     : kdf.pbkdf2(secret, salt, encoded.iterations, encoded.hash.length)
 }
 
-function write(encoded: Encoded): string {
+function encode(encoded: Encoded): string {
   const hash = encodeBase64(encoded.hash)
   if (encoded.algorithm === 'pbkdf2_sha256') return `pbkdf2_sha256$${encoded.iterations}$${encoded.salt}$${hash}`
   const { N, r, p } = encoded.cost
   return `scrypt$${N}$${encoded.salt}$${r}$${p}$${hash}`
 }
 
-// Whoever can write to the table must not be able to stop the server with a hash: more than twice Django's newest cost,
-// or more than 32 MiB, or than the 2^20 that Workers allow, is not computed.
-const MOST_ITERATIONS = 4_000_000
-const MOST_SCRYPT_BLOCKS = 2 ** 18
-const MOST_SCRYPT_WORK = 2 ** 20
+// A stored hash with hostile parameters must not stop the server. The limits are four times Django's newest iteration
+// count, 32 MiB of memory, and the 2^20 that Workers allow.
+const MAX_ITERATIONS = 4_000_000
+const MAX_SCRYPT_BLOCKS = 2 ** 18
+const MAX_SCRYPT_WORK = 2 ** 20
 
 function parse(encoded: string): Encoded | undefined {
   const [algorithm, ...parts] = encoded.split('$')
@@ -108,7 +112,7 @@ function parse(encoded: string): Encoded | undefined {
     const [count, salt, hash] = parts as [string, string, string]
     const iterations = positive(count)
     const bytes = bytesOf(hash, 32)
-    if (isSalt(salt) && bytes && iterations <= MOST_ITERATIONS) return { algorithm, iterations, salt, hash: bytes }
+    if (isSalt(salt) && bytes && iterations <= MAX_ITERATIONS) return { algorithm, iterations, salt, hash: bytes }
   }
   if (algorithm === 'scrypt' && parts.length === 5) {
     const [blocks, salt, size, lanes, hash] = parts as [string, string, string, string, string]
@@ -129,8 +133,8 @@ const work = ({ N, r, p }: ScryptCost) => N * r * p
 const isAffordable = (cost: ScryptCost) =>
   Number.isInteger(Math.log2(cost.N)) &&
   cost.N > 1 &&
-  cost.N * cost.r <= MOST_SCRYPT_BLOCKS &&
-  work(cost) <= MOST_SCRYPT_WORK
+  cost.N * cost.r <= MAX_SCRYPT_BLOCKS &&
+  work(cost) <= MAX_SCRYPT_WORK
 
 function bytesOf(base64: string, length: number): Uint8Array | undefined {
   try {

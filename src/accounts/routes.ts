@@ -1,67 +1,64 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
-import { describe, Problem } from '../http/problem.ts'
-import { type Attempt, clientOf, count, requireRoom, spend } from '../http/rate-limit.ts'
-import { body, id, instant, json, protectedRoute, publicRoute, text } from '../http/routes.ts'
+import { unauthenticated } from '../http/auth.ts'
+import { Problem } from '../http/problem.ts'
+import { type Attempt, assertAllowed, clientOf, consume, limitGuesses, tryConsume } from '../http/rate-limit.ts'
+import { protectedRoute, publicRoute } from '../http/routes.ts'
+import { id, jsonBody, jsonResponse } from '../http/schemas.ts'
+import { describeError } from '../log.ts'
 import { accountExistsMail, activationMail } from '../mail/templates.ts'
 import type { Env, Services } from '../services.ts'
-import { hashPassword, isOutdated, unmatchable, verifyPassword } from './passwords.ts'
-import { loginFailures, mailRequests, mailsTo, refuseWeak, wrongCode, wrongCodes } from './rate-limits.ts'
-import { Account, code, email, message, newPassword, password } from './schemas.ts'
+import { dummyHash, hashPassword, isOutdated, verifyPassword } from './passwords.ts'
+import { assertStrongPassword, invalidCode } from './problems.ts'
+import { loginFailures, mailRequests, mailsTo, wrongCodes } from './rate-limits.ts'
+import {
+  AccountSchema,
+  code,
+  email,
+  firstName,
+  LoginSchema,
+  lastName,
+  messageResponse,
+  newPassword,
+  password,
+  SessionSchema,
+} from './schemas.ts'
 import { createSession, endSession, listSessions } from './sessions.ts'
 import { activate, createSignup } from './signups.ts'
-import { findLogin, findUser, rehash, renameUser } from './users.ts'
+import { findLogin, findUser, renameUser, upgradeHash } from './users.ts'
 
-const name = z.string().trim().pipe(text(1, 150)).openapi({ minLength: 1, maxLength: 150, example: 'Ada' })
-
-const surname = name.openapi({ example: 'Lovelace' })
-
-const Login = z.strictObject({
-  token: z.string().openapi({ example: 'dkt_3q2-7wAAq1ZVd0w0X2l0Yk9uZUV4YW1wbGVUb2tlbjEyMw' }),
-  expires_at: instant,
-  user: Account,
-})
-
-const Session = z.strictObject({
-  id,
-  created_at: instant,
-  expires_at: instant,
-  user_agent: z.string().nullable().openapi({ example: 'curl/8.14.1' }),
-  current: z.boolean(),
-})
+const SIGNED_UP = 'If the address can be signed up, a code has been sent to it.'
+const ACTIVATED = 'The account is active. You can log in.'
 
 const tags = ['Accounts']
 
-export const accounts = new OpenAPIHono<Env>()
+export const accountRoutes = new OpenAPIHono<Env>()
   .openapi(
     publicRoute({
       method: 'post',
       path: '/signup',
       operationId: 'signUp',
-      summary: 'Sign up, and get an activation code by mail',
+      summary: 'Sign up and get an activation code by mail',
       description:
-        'The answer is the same whether or not the address has an account. Sign up again to get another code, at most one a minute and five an hour.',
+        'The response is the same whether or not the address has an account. To get another code, sign up again: at most once a minute and five times an hour.',
       tags,
-      request: { body: body(z.strictObject({ first_name: name, last_name: surname, email, password: newPassword })) },
-      responses: { 202: message('If the address can be signed up, a code is on its way to it.') },
+      request: {
+        body: jsonBody(z.strictObject({ first_name: firstName, last_name: lastName, email, password: newPassword })),
+      },
+      responses: { 202: messageResponse(SIGNED_UP) },
       problems: ['weak_password', 'too_many_requests'],
     }),
     async (c) => {
-      const { db, kdf, send, defer } = c.env
       const signup = c.req.valid('json')
-      const now = c.env.now()
-      await refuseWeak(c.env, signup.password, '/password', signup)
-      await spend(c.env, [mailRequests, clientOf(c)])
-      // Hashed also when nothing will come of it, so that the time tells no more than the answer.
-      const hash = await hashPassword(kdf, signup.password)
-      if (await count(c.env, ...mailsTo(signup.email, 'activation'))) {
-        const code = await createSignup(db, { ...signup, password: hash }, now)
-        defer(async () => {
-          if (code) return send(activationMail(signup.email, code, now))
-          const owner = await findUser(db, signup.email)
-          if (owner) return send(accountExistsMail(owner.email, now))
-        })
+      await assertStrongPassword(c.env.db, signup.password, '/password', signup)
+      await consume(c.env, [mailRequests, clientOf(c)])
+      // The password is hashed in any case, so that the time does not tell whether the address has an account.
+      const hash = await hashPassword(c.env.kdf, signup.password)
+      if (await tryConsume(c.env, ...mailsTo(signup.email, 'activation'))) {
+        const now = c.env.now()
+        const code = await createSignup(c.env.db, { ...signup, password: hash }, now)
+        c.env.runInBackground(() => mailSignup(c.env, signup.email, code, now))
       }
-      return c.json({ message: 'If the address can be signed up, a code is on its way to it.' }, 202)
+      return c.json({ message: SIGNED_UP }, 202)
     },
   )
   .openapi(
@@ -69,18 +66,20 @@ export const accounts = new OpenAPIHono<Env>()
       method: 'post',
       path: '/activate-account',
       operationId: 'activateAccount',
-      summary: 'Activate the account that a mailed code is for',
+      summary: 'Activate an account with its mailed code',
       tags,
-      request: { body: body(z.strictObject({ code })) },
-      responses: { 200: message('The account is active: log in.') },
+      request: { body: jsonBody(z.strictObject({ code })) },
+      responses: { 200: messageResponse(ACTIVATED) },
       problems: ['invalid_code', 'too_many_requests'],
     }),
     async (c) => {
       const attempt: Attempt = [wrongCodes, clientOf(c)]
-      await requireRoom(c.env, attempt)
-      const activated = await activate(c.env.db, c.req.valid('json').code, c.env.now())
-      if (!activated) throw await wrongCode(c.env, attempt)
-      return c.json({ message: 'The account is active: log in.' }, 200)
+      await assertAllowed(c.env, attempt)
+      if (!(await activate(c.env.db, c.req.valid('json').code, c.env.now()))) {
+        await consume(c.env, attempt)
+        throw invalidCode()
+      }
+      return c.json({ message: ACTIVATED }, 200)
     },
   )
   .openapi(
@@ -88,39 +87,26 @@ export const accounts = new OpenAPIHono<Env>()
       method: 'post',
       path: '/login',
       operationId: 'logIn',
-      summary: 'Log in, and get a token',
+      summary: 'Log in and get a token',
       tags,
-      request: { body: body(z.strictObject({ email, password })) },
-      responses: { 200: json(Login, 'A new session and its token, which is shown this once.') },
+      request: { body: jsonBody(z.strictObject({ email, password })) },
+      responses: { 200: jsonResponse(LoginSchema, 'The new session. Its token is shown only here.') },
       problems: ['invalid_credentials', 'not_activated', 'too_many_requests'],
     }),
     async (c) => {
-      const { db, kdf, settings } = c.env
       const { email, password } = c.req.valid('json')
-      const now = c.env.now()
       const attempts = loginFailures(email, clientOf(c))
-      await requireRoom(c.env, ...attempts)
-      const { account, password_version, stored } = await findLogin(db, email, now)
-      const hash = stored ?? unmatchable(kdf)
-      // A hash of Django's takes a Worker seconds.
-      if (!(await c.var.untimed(() => verifyPassword(kdf, password, hash)))) {
-        await spend(c.env, ...attempts)
-        throw new Problem('invalid_credentials')
-      }
-      // Again, so that guesses sent all at once learn no more than guesses sent one by one.
-      await requireRoom(c.env, ...attempts)
-      if (!account)
-        throw new Problem('not_activated', { detail: 'Activate the account with the code that was mailed.' })
-      if (isOutdated(kdf, hash)) await improveHash(c.env, account.id, hash, password)
-      const session = await createSession(
-        db,
-        {
-          ...{ user_id: account.id, password_version },
-          user_agent: c.req.header('User-Agent')?.slice(0, 256) ?? null,
-          days: settings.SESSION_DAYS,
-        },
-        now,
+      const { account, password_version, hash } = await limitGuesses(
+        c.env,
+        attempts,
+        new Problem('invalid_credentials'),
+        () => c.var.pauseTimeout(() => checkCredentials(c.env, email, password)),
       )
+      if (!account) throw new Problem('not_activated', { detail: 'Activate the account with the code from the mail.' })
+      if (isOutdated(c.env.kdf, hash)) await replaceHash(c.env, account.id, hash, password)
+      const user_agent = c.req.header('User-Agent')?.slice(0, 256) ?? null
+      const owner = { user_id: account.id, password_version, user_agent, days: c.env.settings.SESSION_DAYS }
+      const session = await createSession(c.env.db, owner, c.env.now())
       return c.json({ ...session, user: account }, 200)
     },
   )
@@ -129,9 +115,10 @@ export const accounts = new OpenAPIHono<Env>()
       method: 'post',
       path: '/logout',
       operationId: 'logOut',
-      summary: 'End this session: its token is dead at once',
+      summary: 'End this session',
+      description: 'The token stops working at once, on all instances.',
       tags,
-      responses: { 204: { description: 'The session is ended.' } },
+      responses: { 204: { description: 'The session has ended.' } },
     }),
     async (c) => {
       const { account, id } = c.var.session
@@ -146,7 +133,7 @@ export const accounts = new OpenAPIHono<Env>()
       operationId: 'getAccount',
       summary: 'Read your account',
       tags,
-      responses: { 200: json(Account, 'Your account.') },
+      responses: { 200: jsonResponse(AccountSchema, 'Your account.') },
     }),
     (c) => c.json(c.var.session.account, 200),
   )
@@ -158,19 +145,19 @@ export const accounts = new OpenAPIHono<Env>()
       summary: 'Change your name',
       tags,
       request: {
-        body: body(
+        body: jsonBody(
           z
-            .strictObject({ first_name: name.optional(), last_name: surname.optional() })
-            .refine((names) => Object.keys(names).length > 0, 'Must name at least one field')
+            .strictObject({ first_name: firstName, last_name: lastName })
+            .partial()
+            .refine((names) => Object.keys(names).length > 0, 'Must have at least one field')
             .openapi({ minProperties: 1 }),
         ),
       },
-      responses: { 200: json(Account, 'Your account as it is now.') },
+      responses: { 200: jsonResponse(AccountSchema, 'Your account after the change.') },
     }),
     async (c) => {
-      const { db, now } = c.env
-      const renamed = await renameUser(db, c.var.session.account.id, c.req.valid('json'), now())
-      if (!renamed) throw new Problem('unauthenticated')
+      const renamed = await renameUser(c.env.db, c.var.session.account.id, c.req.valid('json'), c.env.now())
+      if (!renamed) throw unauthenticated()
       return c.json(renamed, 200)
     },
   )
@@ -179,9 +166,9 @@ export const accounts = new OpenAPIHono<Env>()
       method: 'get',
       path: '/sessions',
       operationId: 'listSessions',
-      summary: 'List your live sessions, newest first',
+      summary: 'List your sessions, newest first',
       tags,
-      responses: { 200: json(z.strictObject({ results: z.array(Session) }), 'Your sessions.') },
+      responses: { 200: jsonResponse(z.strictObject({ results: z.array(SessionSchema) }), 'Your live sessions.') },
     }),
     async (c) => c.json({ results: await listSessions(c.env.db, c.var.session, c.env.now()) }, 200),
   )
@@ -193,7 +180,7 @@ export const accounts = new OpenAPIHono<Env>()
       summary: 'End one of your sessions',
       tags,
       request: { params: z.strictObject({ id }) },
-      responses: { 204: { description: 'The session is ended.' } },
+      responses: { 204: { description: 'The session has ended.' } },
     }),
     async (c) => {
       const ended = await endSession(c.env.db, c.var.session.account.id, c.req.valid('param').id, c.env.now())
@@ -202,11 +189,26 @@ export const accounts = new OpenAPIHono<Env>()
     },
   )
 
-/** A login does not fail for want of a better hash: the next one makes it. */
-async function improveHash({ db, kdf, log }: Services, id: string, old: string, password: string) {
+/** Mails the code of a sign-up or, if there is none, tells the owner of the address about the attempt. */
+async function mailSignup({ db, sendMail }: Services, email: string, code: string | undefined, now: Date) {
+  if (code) return sendMail(activationMail(email, code, now))
+  const owner = await findUser(db, email)
+  if (owner) await sendMail(accountExistsMail(owner.email, now))
+}
+
+/** Returns the account, or the pending sign-up, that the credentials are for; undefined if the password is wrong. */
+async function checkCredentials({ db, kdf, now }: Services, email: string, password: string) {
+  const { stored, ...login } = await findLogin(db, email, now())
+  // An unknown address costs as much time as a wrong password.
+  const hash = stored ?? dummyHash(kdf)
+  return (await verifyPassword(kdf, password, hash)) ? { ...login, hash } : undefined
+}
+
+/** Hashes the password with the preferred algorithm. A failure does not fail the login: the next one tries again. */
+async function replaceHash({ db, kdf, log }: Services, id: string, old: string, password: string) {
   try {
-    await rehash(db, id, old, await hashPassword(kdf, password))
+    await upgradeHash(db, id, old, await hashPassword(kdf, password))
   } catch (error) {
-    log.warn({ error: describe(error) }, 'a password hash was not replaced')
+    log.warn({ error: describeError(error) }, 'the password hash could not be upgraded')
   }
 }

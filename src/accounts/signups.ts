@@ -1,29 +1,30 @@
 import { and, eq, gt, sql } from 'drizzle-orm'
 import { newId } from '../crypto.ts'
 import type { Database } from '../database/connect.ts'
-import { caseless, signups, users } from '../database/schema.ts'
+import { signups, users } from '../database/schema.ts'
+import { caseless } from '../database/text.ts'
 import { hashCode, newCode } from './codes.ts'
 
 export const ACTIVATION_HOURS = 24
 
 type Signup = Pick<typeof signups.$inferInsert, 'email' | 'first_name' | 'last_name' | 'password'>
 
-/** Keeps a sign-up until its code comes back, and gives the code; undefined, with nothing kept, when the address has an account. */
+/** Stores a sign-up and returns its activation code. Returns undefined, and stores nothing, if the address has an account. */
 export async function createSignup(db: Database, signup: Signup, now: Date): Promise<string | undefined> {
   const code = newCode()
   const expires_at = new Date(now.getTime() + ACTIVATION_HOURS * 3_600_000)
-  const kept = await db.execute(sql`
+  const stored = await db.execute(sql`
     insert into ${signups} (id, code_hash, email, first_name, last_name, password, expires_at)
     select ${newId(now)}, ${hashCode(code)}, ${signup.email}, ${signup.first_name}, ${signup.last_name},
            ${signup.password}, ${expires_at.toISOString()}
     where not exists (select from ${users} where ${caseless(users.email)} = ${caseless(signup.email)})
     returning id`)
-  return kept.length > 0 ? code : undefined
+  return stored.length > 0 ? code : undefined
 }
 
 /**
- * Turns the sign-up of a code into an account and forgets the others for its address. False when the code is of no live
- * sign-up, or the address has got an account meanwhile.
+ * Creates the account of a sign-up from its code, and deletes the other sign-ups for the address. Returns false if no live
+ * sign-up has the code, or if the address has got an account since.
  */
 export async function activate(db: Database, code: string, now: Date): Promise<boolean> {
   const code_hash = hashCode(code)
@@ -54,7 +55,7 @@ export async function activate(db: Database, code: string, now: Date): Promise<b
     )
     .onConflictDoNothing()
     .returning({ email: users.email })
-  // On its own, so that two codes of one address cannot each wait for the row that the other has just taken.
+  // A statement of its own: two codes for one address would otherwise wait for each other's rows.
   if (user) await db.delete(signups).where(eq(caseless(signups.email), caseless(user.email)))
   return user !== undefined
 }

@@ -1,9 +1,9 @@
 import { and, desc, eq, gt, sql } from 'drizzle-orm'
 import type { Database } from '../database/connect.ts'
-import { caseless, sessions, signups, users } from '../database/schema.ts'
-import type { Session } from './sessions.ts'
+import { sessions, signups, users } from '../database/schema.ts'
+import { caseless } from '../database/text.ts'
 
-/** What an account shows of itself. */
+/** The public columns of an account. */
 export const account = {
   id: users.id,
   email: users.email,
@@ -15,38 +15,42 @@ export const account = {
 
 export type Account = Pick<typeof users.$inferSelect, keyof typeof account>
 
-/** The account of an address; undefined when there is none. */
+/** Returns the account of an address; undefined if there is none. */
 export async function findUser(db: Database, email: string): Promise<Account | undefined> {
-  const [user] = await db.select(account).from(users).where(isOf(users.email, email))
+  const [user] = await db.select(account).from(users).where(hasEmail(users.email, email))
   return user
 }
 
 /**
- * What a login to an address is judged by: the password of its account or, where there is none, of the newest live sign-up.
- * One statement and one row for every address, so that it takes as long whether or not there is an account.
+ * Returns what a login with an address is checked against: its account with its password hash or, without an account, the
+ * hash of the newest live sign-up. It takes one statement and gives one row for every address, so that the time does not
+ * tell whether there is an account.
  */
 export async function findLogin(db: Database, email: string, now: Date) {
   const pending = db
     .select({ password: signups.password })
     .from(signups)
-    .where(and(isOf(signups.email, email), gt(signups.expires_at, now.toISOString())))
+    .where(and(hasEmail(signups.email, email), gt(signups.expires_at, now.toISOString())))
     .orderBy(desc(signups.id))
     .limit(1)
-  const [found] = await db
+  const [login] = await db
     .select({
       account,
       password_version: sql<number>`${users.password_version}`,
       stored: sql<string | null>`coalesce(${users.password}, (${pending}))`,
     })
-    .from(sql`(select) as one`)
-    .leftJoin(users, isOf(users.email, email))
-  return found as NonNullable<typeof found>
+    .from(sql`(select) as one_row`)
+    .leftJoin(users, hasEmail(users.email, email))
+  return login as NonNullable<typeof login>
 }
 
-const isOf = (column: typeof users.email | typeof signups.email, email: string) => eq(caseless(column), caseless(email))
+const hasEmail = (column: typeof users.email | typeof signups.email, email: string) =>
+  eq(caseless(column), caseless(email))
 
-/** Changes the names that are given. Undefined when the account is gone. */
-export async function renameUser(db: Database, id: string, names: Names, now: Date) {
+type Names = { first_name?: string | undefined; last_name?: string | undefined }
+
+/** Changes the given names and returns the account; undefined if it is gone. */
+export async function renameUser(db: Database, id: string, names: Names, now: Date): Promise<Account | undefined> {
   const [renamed] = await db
     .update(users)
     .set({ ...names, updated_at: now.toISOString() })
@@ -55,26 +59,26 @@ export async function renameUser(db: Database, id: string, names: Names, now: Da
   return renamed
 }
 
-type Names = { first_name?: string | undefined; last_name?: string | undefined }
-
-/** The password hash of an account; undefined when the account is gone. */
+/** Returns the password hash of an account; undefined if the account is gone. */
 export async function findPassword(db: Database, id: string): Promise<string | undefined> {
   const [user] = await db.select({ password: users.password }).from(users).where(eq(users.id, id))
   return user?.password
 }
 
-/** Replaces a hash by a better one of the same password, unless the password was changed meanwhile. */
-export const rehash = (db: Database, id: string, old: string, password: string) =>
+/** Replaces a password hash by a stronger one of the same password, unless the password has changed since. */
+export const upgradeHash = (db: Database, id: string, old: string, password: string) =>
   db
     .update(users)
     .set({ password })
     .where(and(eq(users.id, id), eq(users.password, old)))
 
+type Caller = { id: string; password_version: number; account: { id: string } }
+
 /**
- * Changes a password, which ends every session of the account but the caller's. False when the password was changed
- * since the caller's session was looked up: of several changes at once, one wins.
+ * Changes the caller's password hash and ends all sessions of the account but the caller's. Returns false if the password
+ * has changed since the caller's session was read: of several changes at once, one succeeds.
  */
-export async function changePassword(db: Database, caller: Session, password: string, now: Date): Promise<boolean> {
+export async function changePassword(db: Database, caller: Caller, password: string, now: Date): Promise<boolean> {
   const changed = db.$with('changed').as(
     db
       .update(users)

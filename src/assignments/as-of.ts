@@ -1,9 +1,9 @@
 import { type SQL, sql } from 'drizzle-orm'
 import { type Bearer, callerByToken } from '../accounts/sessions.ts'
-import { timeOf } from '../crypto.ts'
+import { idTime } from '../crypto.ts'
 import { type Database, statement } from '../database/connect.ts'
 import { assignment_events } from '../database/schema.ts'
-import { type Assignment, judge, type Refusal } from './assignments.ts'
+import { type Assignment, toResult, type WriteError } from './assignments.ts'
 
 /** All assignments as they stood at an instant, by the last event of each until then. Before the log began there are none. */
 export const assignmentsAsOf = (instant: string): SQL => sql`(
@@ -20,9 +20,9 @@ export async function findAssignmentAsOf(
   bearer: Bearer,
   id: string,
   instant: string,
-): Promise<Assignment | Refusal> {
-  const [row] = await findAsOf(db, { ...bearer, id, instant, made_at: timeOf(id) })
-  return judge(row)
+): Promise<Assignment | WriteError> {
+  const [row] = await findAsOf(db, { ...bearer, id, instant, made_at: idTime(id) })
+  return toResult(row)
 }
 
 const was = sql`assignment as id, name, description, status, assignee, creator, created_at, at as updated_at, version`

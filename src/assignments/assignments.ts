@@ -2,7 +2,8 @@ import { type SQL, sql } from 'drizzle-orm'
 import { type Bearer, callerByToken } from '../accounts/sessions.ts'
 import { newId } from '../crypto.ts'
 import { type Database, statement } from '../database/connect.ts'
-import { assignment_events, assignment_search, assignments, caseless, searchText, users } from '../database/schema.ts'
+import { assignment_events, assignment_search, assignments, users } from '../database/schema.ts'
+import { caseless, searchText } from '../database/text.ts'
 
 export type Assignment = Omit<typeof assignments.$inferSelect, 'started_at'>
 
@@ -12,7 +13,7 @@ const fieldNames = ['name', 'description', 'status', 'assignee'] as const
 export type Fields = { [name in (typeof fieldNames)[number]]?: Assignment[name] | undefined }
 
 /** Why a statement did nothing. */
-export type Refusal = 'unauthenticated' | 'not_found' | 'forbidden' | 'precondition_failed' | 'unknown_assignee'
+export type WriteError = 'unauthenticated' | 'not_found' | 'forbidden' | 'precondition_failed' | 'unknown_assignee'
 
 // Each verb is one statement: it judges the token, and who may what and in which version on the row that it has locked,
 // and writes the change, its event and what is searched. So no verdict is out of date, and all is done or nothing.
@@ -22,16 +23,16 @@ export async function createAssignment(
   db: Database,
   bearer: Bearer,
   fields: Fields & Pick<Assignment, 'name'>,
-): Promise<Assignment | Refusal> {
+): Promise<Assignment | WriteError> {
   const id = newId(new Date(bearer.now))
   const [row] = await create(db, { ...parametersOf(bearer, { description: '', status: 'todo', ...fields }), id })
-  return judge(row, 'unknown_assignee')
+  return toResult(row, 'unknown_assignee')
 }
 
 /** An assignment that the caller may see. */
-export async function findAssignment(db: Database, bearer: Bearer, id: string): Promise<Assignment | Refusal> {
+export async function findAssignment(db: Database, bearer: Bearer, id: string): Promise<Assignment | WriteError> {
   const [row] = await find(db, { ...bearer, id })
-  return judge(row)
+  return toResult(row)
 }
 
 /**
@@ -44,10 +45,10 @@ export async function changeAssignment(
   id: string,
   fields: Fields,
   versions: number[] | undefined,
-): Promise<Assignment | Refusal> {
+): Promise<Assignment | WriteError> {
   const is_status_alone = Object.keys(fields).every((name) => name === 'status')
   const [row] = await change(db, { ...parametersOf(bearer, fields, versions), id, is_status_alone })
-  return judge(row)
+  return toResult(row)
 }
 
 /** Deletes an assignment, logs it, and gives it as it was. Only its creator may; `versions` as for a change. */
@@ -56,9 +57,9 @@ export async function deleteAssignment(
   bearer: Bearer,
   id: string,
   versions: number[] | undefined,
-): Promise<Assignment | Refusal> {
+): Promise<Assignment | WriteError> {
   const [row] = await remove(db, { ...parametersOf(bearer, {}, versions), id, is_status_alone: false })
-  return judge(row)
+  return toResult(row)
 }
 
 const parametersOf = (
@@ -81,7 +82,7 @@ type Judged = { [column in keyof Assignment]: Assignment[column] | null } & {
 }
 
 /** What a statement says: no row of an unknown caller, a row without an assignment where there is none. */
-export function judge(row: Judged | undefined, none: Refusal = 'not_found'): Assignment | Refusal {
+export function toResult(row: Judged | undefined, none: WriteError = 'not_found'): Assignment | WriteError {
   if (!row) return 'unauthenticated'
   const { allowed = true, matches = true, known = true, ...assignment } = row
   if (assignment.id === null) return none

@@ -1,10 +1,9 @@
-import { z } from '@hono/zod-openapi'
 import { decodeBase64urlIgnorePadding, encodeBase64urlNoPadding } from '@oslojs/encoding'
-import { digest } from '../crypto.ts'
-import { instant } from '../http/routes.ts'
+import { z } from 'zod'
+import { sha256 } from '../crypto.ts'
 
 /** An instant as a part of a place: one that PostgreSQL takes, since whoever forges a cursor may try others. */
-export const instantPlace = instant.refine((value) => value >= '0001')
+export const instantPlace = z.iso.datetime({ precision: 3 }).refine((value) => value >= '0001')
 
 /** A place in a list: the keys of a row, which may be gone, whether to walk back from it, and whether to begin with it. */
 export type Cursor = { at: string[]; back: boolean; inclusive: boolean }
@@ -30,7 +29,7 @@ export function readCursor(text: string, list: unknown, place: z.ZodType<string[
 }
 
 const check = (place: unknown, list: unknown) =>
-  encodeBase64urlNoPadding(digest(JSON.stringify([place, list])).slice(0, 12))
+  encodeBase64urlNoPadding(sha256(JSON.stringify([place, list])).slice(0, 12))
 
 const encode = (text: string) => encodeBase64urlNoPadding(new TextEncoder().encode(text))
 

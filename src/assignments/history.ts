@@ -1,5 +1,5 @@
 import { and, asc, desc, eq, getTableColumns, gt, gte, lt, sql } from 'drizzle-orm'
-import { timeOf } from '../crypto.ts'
+import { idTime } from '../crypto.ts'
 import type { Database } from '../database/connect.ts'
 import { assignment_events } from '../database/schema.ts'
 import type { Cursor } from './cursors.ts'
@@ -13,7 +13,7 @@ const { old_status, old_assignee, created_at, started_at, position, ...event } =
 export async function listHistory(db: Database, caller: string, id: string, cursor: Cursor | undefined, limit: number) {
   const { at } = assignment_events
   // Its log begins with itself: what is older need not be opened.
-  const itsOwn = and(eq(assignment_events.assignment, id), gte(at, timeOf(id)))
+  const itsOwn = and(eq(assignment_events.assignment, id), gte(at, idTime(id)))
   const last = db
     .select({ creator: assignment_events.creator, assignee: assignment_events.assignee })
     .from(assignment_events)

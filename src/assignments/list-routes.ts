@@ -1,32 +1,15 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
+import { pageUrl, setLinks } from '../http/links.ts'
 import { Problem } from '../http/problem.ts'
-import { header, id, json, protectedRoute, wellFormed } from '../http/routes.ts'
-import type { Asked, Env } from '../services.ts'
+import { protectedRoute } from '../http/routes.ts'
+import { cursor, id, limit, pageOf, pageResponse, wellFormed } from '../http/schemas.ts'
+import type { Env } from '../services.ts'
 import { instantPlace, readCursor, writeCursor } from './cursors.ts'
 import { listHistory } from './history.ts'
 import { type Filter, listAssignments, type Order, orderings, placeIn } from './listing.ts'
-import {
-  AssignmentShown,
-  asOf,
-  cursor,
-  Event,
-  idOf,
-  limit,
-  moment,
-  person,
-  refuseFuture,
-  severalStatuses,
-} from './schemas.ts'
+import { AssignmentShown, asOf, Event, idOf, moment, person, refuseFuture, severalStatuses } from './schemas.ts'
 
-const link = z.string().nullable().openapi({ example: 'https://docket.example.com/assignments/?cursor=W1siMDE5O…' })
-const pageOf = <S extends z.ZodType>(schema: S) =>
-  z.strictObject({ next: link, previous: link, results: z.array(schema) })
 const Page = pageOf(AssignmentShown).extend({ count: z.int().optional().openapi({ example: 42 }) })
-
-const page = <S extends z.ZodType>(schema: S, description: string) => ({
-  ...json(schema, description),
-  headers: { Link: header('`next` and `previous` once more (RFC 8288), where there are any.', false) },
-})
 
 const Query = z.strictObject({
   status: severalStatuses,
@@ -71,7 +54,7 @@ const Query = z.strictObject({
 
 const HistoryQuery = z.strictObject({ limit, cursor })
 
-export const lists = new OpenAPIHono<Env>()
+export const listRoutes = new OpenAPIHono<Env>()
   .openapi(
     protectedRoute({
       method: 'get',
@@ -80,12 +63,12 @@ export const lists = new OpenAPIHono<Env>()
       summary: 'List, filter, search and sort the assignments that you created or are assigned to',
       tags: ['Assignments'],
       request: { query: Query },
-      responses: { 200: page(Page, 'A page of assignments.') },
+      responses: { 200: pageResponse(Page, 'A page of assignments.') },
       problems: ['invalid_cursor'],
     }),
     async (c) => {
       const caller = c.var.session.account.id
-      await refuseFuture(c, c.req.valid('query').as_of)
+      refuseFuture(c, c.req.valid('query').as_of)
       const { limit, cursor: given, count, ordering, ...query } = c.req.valid('query')
       const filter: Filter = { ...query, assignee: idOf(query.assignee, caller), creator: idOf(query.creator, caller) }
       const list = [caller, filter, ordering]
@@ -119,7 +102,7 @@ export const lists = new OpenAPIHono<Env>()
       summary: 'List every change of an assignment, oldest first, also after it was deleted',
       tags: ['Assignments'],
       request: { params: z.strictObject({ id }), query: HistoryQuery },
-      responses: { 200: page(pageOf(Event), 'A page of events.') },
+      responses: { 200: pageResponse(pageOf(Event), 'A page of events.') },
       problems: ['invalid_cursor'],
     }),
     async (c) => {
@@ -141,19 +124,3 @@ export const lists = new OpenAPIHono<Env>()
   )
 
 const timePlace = z.tuple([instantPlace])
-
-/** This request's URL as its client knows it, at another cursor. */
-function pageUrl(c: Asked, cursor: string): string {
-  const url = new URL(c.req.url)
-  const scheme = c.env.settings.TRUST_PROXY ? c.req.header('X-Forwarded-Proto')?.split(',').at(-1)?.trim() : undefined
-  if (scheme === 'https' || scheme === 'http') url.protocol = scheme
-  if (!url.pathname.endsWith('/')) url.pathname += '/'
-  url.searchParams.set('cursor', cursor)
-  return url.href
-}
-
-/** RFC 8288. */
-function setLinks(c: Asked, next: string | null, previous: string | null) {
-  const links = [next && `<${next}>; rel="next"`, previous && `<${previous}>; rel="prev"`].filter(Boolean)
-  if (links.length > 0) c.header('Link', links.join(', '))
-}

@@ -1,9 +1,9 @@
-import { z } from '@hono/zod-openapi'
 import { type SQL, sql } from 'drizzle-orm'
-import { firstIdAt } from '../crypto.ts'
+import { z } from 'zod'
+import { lowestIdAt } from '../crypto.ts'
 import type { Database } from '../database/connect.ts'
-import { assignment_search, assignments, nameOrder, searchText, statuses } from '../database/schema.ts'
-import { wellFormed } from '../http/routes.ts'
+import { assignment_search, assignments, statuses } from '../database/schema.ts'
+import { isStorable, nameOrder, searchText } from '../database/text.ts'
 import { assignmentsAsOf } from './as-of.ts'
 import type { Assignment } from './assignments.ts'
 import { type Cursor, instantPlace } from './cursors.ts'
@@ -31,11 +31,11 @@ export type Page = { rows: Assignment[]; keys: string[][]; hasMore: boolean; cou
 export const conditions = (filter: Filter): SQL[] =>
   [
     filter.status && sql`status in ${filter.status}`,
-    filter.assignee && sql`assignee = ${hidden(filter.assignee)}`,
-    filter.creator && sql`creator = ${hidden(filter.creator)}`,
+    filter.assignee && sql`assignee = ${opaque(filter.assignee)}`,
+    filter.creator && sql`creator = ${opaque(filter.creator)}`,
     // By the id, whose own time it is, and which is indexed.
-    filter.created_after && sql`id >= ${firstIdAt(filter.created_after)}`,
-    filter.created_before && sql`id < ${firstIdAt(filter.created_before)}`,
+    filter.created_after && sql`id >= ${lowestIdAt(filter.created_after)}`,
+    filter.created_before && sql`id < ${lowestIdAt(filter.created_before)}`,
     filter.updated_after && sql`updated_at >= ${filter.updated_after}`,
     filter.updated_before && sql`updated_at < ${filter.updated_before}`,
   ].filter((condition) => typeof condition === 'object')
@@ -44,7 +44,7 @@ export const conditions = (filter: Filter): SQL[] =>
  * A person whom the planner does not know: of one with many rows it would rather read everybody's in order, or sort them all
  * for a page. So all get one plan, by the index that is in order already.
  */
-export const hidden = (id: string): SQL => sql`(select ${id}::uuid)`
+export const opaque = (id: string): SQL => sql`(select ${id}::uuid)`
 
 /** The pattern of a term, folded once and not for each row. */
 const pattern = (term: string) => sql`(select fold(${`%${term.replace(/[\\%_]/g, '\\$&')}%`}))`
@@ -73,7 +73,7 @@ export async function listAssignments(
   { limit, cursor, withCount }: { limit: number; cursor?: Cursor | undefined; withCount: boolean },
 ): Promise<Page> {
   const terms = filter.search ?? []
-  const caller = hidden(id)
+  const caller = opaque(id)
   const isBack = cursor?.back ?? false
   const keys = keysOf(order, isBack)
   // The index of texts knows the present alone.
@@ -162,7 +162,7 @@ function keyOf(by: Order[number]['by']): Pick<Key, 'value' | 'type'> {
 }
 
 const shapes: Record<string, z.ZodType<string>> = {
-  text: wellFormed,
+  text: z.string().refine(isStorable),
   uuid: z.uuid(),
   timestamptz: instantPlace,
   assignment_status: z.enum(statuses),

@@ -1,7 +1,8 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
-import { unauthenticated } from '../accounts/sessions.ts'
+import { takeBearer, unauthenticated } from '../http/auth.ts'
 import { Problem } from '../http/problem.ts'
-import { bearerRoute, body, header, id, json, text } from '../http/routes.ts'
+import { bearerRoute } from '../http/routes.ts'
+import { header, id, jsonBody, jsonResponse, text } from '../http/schemas.ts'
 import type { Env } from '../services.ts'
 import { findAssignmentAsOf } from './as-of.ts'
 import {
@@ -10,7 +11,7 @@ import {
   createAssignment,
   deleteAssignment,
   findAssignment,
-  type Refusal,
+  type WriteError,
 } from './assignments.ts'
 import { AssignmentShown, asOf, refuseFuture, status } from './schemas.ts'
 
@@ -42,12 +43,12 @@ const ifNoneMatch = z.object({
 })
 
 const etag = {
-  ETag: { ...header('The version, as an entity tag.'), schema: { type: 'string' as const, example: '"3"' } },
+  ETag: header('The version, as an entity tag.', { example: '"3"' }),
 }
-const shown = (description: string) => ({ ...json(AssignmentShown, description), headers: etag })
+const shown = (description: string) => ({ ...jsonResponse(AssignmentShown, description), headers: etag })
 const tags = ['Assignments']
 
-export const assignments = new OpenAPIHono<Env>()
+export const assignmentRoutes = new OpenAPIHono<Env>()
   .openapi(
     bearerRoute({
       method: 'post',
@@ -55,16 +56,16 @@ export const assignments = new OpenAPIHono<Env>()
       operationId: 'createAssignment',
       summary: 'Create an assignment, for yourself or another',
       tags,
-      request: { body: body(Replacement) },
+      request: { body: jsonBody(Replacement) },
       responses: {
         201: {
-          ...json(AssignmentShown, 'The assignment, with its address in `Location`.'),
+          ...jsonResponse(AssignmentShown, 'The assignment, with its address in `Location`.'),
           headers: { ...etag, Location: header('Where the assignment is.') },
         },
       },
     }),
     async (c) => {
-      const made = accepted(await createAssignment(c.env.db, c.var.bearer, c.req.valid('json')))
+      const made = accepted(await createAssignment(c.env.db, takeBearer(c), c.req.valid('json')))
       c.header('Location', `/assignments/${made.id}/`)
       c.header('ETag', `"${made.version}"`)
       return c.json(made, 201)
@@ -86,11 +87,11 @@ export const assignments = new OpenAPIHono<Env>()
     async (c) => {
       const { id } = c.req.valid('param')
       const { as_of } = c.req.valid('query')
-      await refuseFuture(c, as_of)
+      refuseFuture(c, as_of)
       const found = accepted(
         as_of
-          ? await findAssignmentAsOf(c.env.db, c.var.bearer, id, as_of)
-          : await findAssignment(c.env.db, c.var.bearer, id),
+          ? await findAssignmentAsOf(c.env.db, takeBearer(c), id, as_of)
+          : await findAssignment(c.env.db, takeBearer(c), id),
       )
       c.header('ETag', `"${found.version}"`)
       if (isKnown(c.req.valid('header')['if-none-match'], found.version)) return c.body(null, 304)
@@ -104,14 +105,14 @@ export const assignments = new OpenAPIHono<Env>()
       operationId: 'replaceAssignment',
       summary: 'Replace what an assignment says; an assignee that is left out stays',
       tags,
-      request: { params, headers: ifMatch, body: body(Replacement) },
+      request: { params, headers: ifMatch, body: jsonBody(Replacement) },
       responses: { 200: shown('The assignment as it is now.') },
       problems: ['forbidden', 'precondition_failed'],
     }),
     async (c) => {
       const versions = versionsOf(c.req.valid('header')['if-match'])
       const { id } = c.req.valid('param')
-      const changed = accepted(await changeAssignment(c.env.db, c.var.bearer, id, c.req.valid('json'), versions))
+      const changed = accepted(await changeAssignment(c.env.db, takeBearer(c), id, c.req.valid('json'), versions))
       c.header('ETag', `"${changed.version}"`)
       return c.json(changed, 200)
     },
@@ -123,14 +124,14 @@ export const assignments = new OpenAPIHono<Env>()
       operationId: 'changeAssignment',
       summary: 'Change some of what an assignment says; its assignee may change the status alone',
       tags,
-      request: { params, headers: ifMatch, body: body(Changes) },
+      request: { params, headers: ifMatch, body: jsonBody(Changes) },
       responses: { 200: shown('The assignment as it is now.') },
       problems: ['forbidden', 'precondition_failed'],
     }),
     async (c) => {
       const versions = versionsOf(c.req.valid('header')['if-match'])
       const { id } = c.req.valid('param')
-      const changed = accepted(await changeAssignment(c.env.db, c.var.bearer, id, c.req.valid('json'), versions))
+      const changed = accepted(await changeAssignment(c.env.db, takeBearer(c), id, c.req.valid('json'), versions))
       c.header('ETag', `"${changed.version}"`)
       return c.json(changed, 200)
     },
@@ -148,13 +149,13 @@ export const assignments = new OpenAPIHono<Env>()
     }),
     async (c) => {
       const versions = versionsOf(c.req.valid('header')['if-match'])
-      accepted(await deleteAssignment(c.env.db, c.var.bearer, c.req.valid('param').id, versions))
+      accepted(await deleteAssignment(c.env.db, takeBearer(c), c.req.valid('param').id, versions))
       return c.body(null, 204)
     },
   )
 
 /** What a statement did, or its refusal, thrown. */
-function accepted(outcome: Assignment | Refusal): Assignment {
+function accepted(outcome: Assignment | WriteError): Assignment {
   if (typeof outcome !== 'string') return outcome
   if (outcome === 'unauthenticated') throw unauthenticated()
   if (outcome !== 'unknown_assignee') throw new Problem(outcome)

@@ -1,7 +1,8 @@
 import { z } from '@hono/zod-openapi'
 import { event_kinds, statuses } from '../database/schema.ts'
-import { id, instant, invalid, refuse } from '../http/routes.ts'
-import type { Asked } from '../services.ts'
+import { invalidRequest } from '../http/problem.ts'
+import { id, instant } from '../http/schemas.ts'
+import type { RequestContext } from '../services.ts'
 
 export const status = z.enum(statuses).openapi({ example: 'in progress' })
 const version = z.int().openapi({ example: 3 })
@@ -70,9 +71,9 @@ export const asOf = instantIn('down').openapi({
 })
 
 /** Refuses a moment of the past that is yet to come. */
-export async function refuseFuture(c: Asked, as_of: string | undefined) {
+export function refuseFuture(c: RequestContext, as_of: string | undefined) {
   if (as_of !== undefined && as_of > c.env.now().toISOString()) {
-    await refuse(c, invalid([{ in: 'query', pointer: '/as_of', message: 'Must not be in the future' }]))
+    throw invalidRequest([{ in: 'query', pointer: '/as_of', message: 'Must not be in the future' }])
   }
 }
 
@@ -84,15 +85,3 @@ export const severalStatuses = z
   .transform((given) => statuses.filter((one) => given.includes(one)))
   .optional()
   .openapi({ type: 'array', items: { type: 'string', enum: [...statuses] }, example: ['todo', 'done'] })
-
-/** A parameter that may be given once; several values come as an array, which a string is not. */
-const digits = (most: number) =>
-  z
-    .string()
-    .regex(/^[1-9]\d{0,2}$/, `Must be a number from 1 to ${most}`)
-    .transform(Number)
-    .refine((value) => value <= most, `Must be a number from 1 to ${most}`)
-    .openapi({ type: 'integer', minimum: 1, maximum: most })
-
-export const limit = digits(100).default(20).openapi({ type: 'integer', minimum: 1, maximum: 100, default: 20 })
-export const cursor = z.string().max(4096).optional().openapi({ description: 'From `next` or `previous`.' })

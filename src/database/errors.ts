@@ -1,25 +1,22 @@
-/** A statement that was given up. */
-export class TooSlow extends Error {
+import { rootCause } from '../log.ts'
+
+/** A statement took too long and was given up. */
+export class StatementTimeout extends Error {
   readonly code = 'STATEMENT_TIMEOUT'
 }
 
-/** A connection that could not be made or broke. */
-export class Unreachable extends Error {
+/** A connection could not be made, or broke. */
+export class ConnectionFailed extends Error {
   readonly code = 'CONNECTION_FAILED'
 
-  /** What a query was rejected with, where that is an error with a name; one of Workers' sockets has none. */
+  /** Returns an error as it is, or a ConnectionFailed for one without name and code, as the sockets of Workers raise. */
   static from(error: unknown): unknown {
     const isBare = error instanceof Error && error.name === 'Error' && !('code' in error)
-    return isBare ? new Unreachable() : error
+    return isBare ? new ConnectionFailed() : error
   }
 }
 
-/** The driver's own error: Drizzle wraps it in one whose message quotes every bound parameter. */
-export function rootCause(error: unknown): unknown {
-  return error instanceof Error && error.cause ? rootCause(error.cause) : error
-}
-
-/** Whether an error says that a table is not there: no migration, or not yet, has made it. */
+/** Tells whether an error says that a table is missing: its migration has not run. */
 export function isUnmigrated(error: unknown): boolean {
   const cause = rootCause(error)
   return cause instanceof Error && 'code' in cause && cause.code === '42P01'
@@ -28,10 +25,10 @@ export function isUnmigrated(error: unknown): boolean {
 const driverCodes = /^(E[A-Z]+|CONNECT_TIMEOUT|CONNECTION_\w+|STATEMENT_TIMEOUT)$/
 
 // SQLSTATE classes and codes (PostgreSQL's appendix A): connection exceptions, refused log-ins, an unknown database,
-// insufficient resources, operator intervention, a read-only server, and work that lost against other work.
+// insufficient resources, operator intervention, system errors, a read-only server, and transactions rolled back.
 const serverCodes = /^(08...|28...|3D000|53...|57...|58...|25006|40...)$/
 
-/** Whether an error says that the database, and not the request, is at fault, so that trying again may help. */
+/** Tells whether the database, and not the request, is at fault, so that a retry may succeed. */
 export function isUnavailable(error: unknown): boolean {
   const cause = rootCause(error)
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''

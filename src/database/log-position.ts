@@ -21,9 +21,7 @@ export const newestEvent = (condition: SQL, recent: SQL): SQL => {
  * Whether the log's positions are of this cluster's transactions. They are not after a dump was restored in another one,
  * which counts its own: what is logged then would come before what followers have read.
  */
-export async function isOfThisCluster<Schema extends Record<string, unknown>>(
-  db: PostgresJsDatabase<Schema>,
-): Promise<boolean> {
+export async function isOfThisCluster(db: Pick<PostgresJsDatabase, 'execute'>): Promise<boolean> {
   const [row] = await db.execute<{ fits: boolean }>(sql`
     select coalesce((select position from (${newest}) as newest) < log_position(pg_snapshot_xmax(pg_current_snapshot())), true) as fits`)
   return row?.fits ?? true

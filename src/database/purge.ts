@@ -6,7 +6,7 @@ import { password_resets, rate_limits, sessions, signups, users } from './schema
  * Removes what nobody can use any more: expired sign-ups, reset codes and limits, and sessions that are expired or of an
  * older password. Safe to run at any time, by several instances at once.
  */
-export async function removeExpired(db: Database, now: Date): Promise<void> {
+export async function purgeExpired(db: Database, now: Date): Promise<void> {
   const at = now.toISOString()
   for (const table of [signups, rate_limits]) await db.delete(table).where(lt(table.expires_at, at))
   // Within the hour that limits mails to an address, its last code may be asked for again.

@@ -1,17 +1,19 @@
-import { type SQL, sql } from 'drizzle-orm'
+import { sql } from 'drizzle-orm'
 import {
-  type AnyPgColumn,
   bigint,
   customType,
+  doublePrecision,
   index,
   integer,
   pgEnum,
   pgTable,
+  pgView,
   primaryKey,
   text,
   uniqueIndex,
   uuid,
 } from 'drizzle-orm/pg-core'
+import { caseless, nameOrder } from './text.ts'
 
 // In RFC 3339 with milliseconds, as the connection gives them: Drizzle's own `timestamp` gives a Date.
 const instant = customType<{ data: string }>({ dataType: () => 'timestamp (3) with time zone' })
@@ -19,9 +21,6 @@ const instant = customType<{ data: string }>({ dataType: () => 'timestamp (3) wi
 const instants = customType<{ data: string[] }>({ dataType: () => 'timestamp (3) with time zone[]' })
 
 const bytes = customType<{ data: Uint8Array }>({ dataType: () => 'bytea' })
-
-/** An address as it is compared: without case, and only ASCII's (under the C collation), as RFC 5321's domains are. */
-export const caseless = (email: AnyPgColumn | SQL | string) => sql`lower(${email} collate "C")`
 
 /** Accounts. A row is here only once its address is proven. */
 export const users = pgTable(
@@ -93,16 +92,6 @@ export const rate_limits = pgTable(
 
 /** Passwords that everyone tries first, in lower case; filled when migrating, and yours to add to. */
 export const common_passwords = pgTable('common_passwords', { password: text().primaryKey() })
-
-/** A text as it is searched and sorted: in lower case, for all letters that PostgreSQL knows. */
-export const folded = (text: AnyPgColumn | SQL) => sql`fold(${text})`
-
-/** All that is searched of an assignment. The quotation mark keeps terms, which have none, from matching across. */
-export const searchText = (name: AnyPgColumn | SQL, description: AnyPgColumn | SQL) =>
-  sql`(${folded(name)} || '"' || ${folded(description)})`
-
-/** The bytes of a folded name decide its place, whatever the database's own collation. */
-export const nameOrder = (name: AnyPgColumn | SQL) => sql`(${folded(name)} collate "C")`
 
 export const statuses = ['todo', 'in progress', 'done', 'error'] as const
 export const assignment_status = pgEnum('assignment_status', statuses)
@@ -193,3 +182,22 @@ export const assignment_events = pgTable(
     index().on(table.position, table.at),
   ],
 )
+
+const reportColumns = {
+  at: instant().notNull(),
+  creator: uuid().notNull(),
+  assignee: uuid().notNull(),
+  old_assignee: uuid(),
+  status: assignment_status().notNull(),
+  old_status: assignment_status(),
+  kind: assignment_event_kind().notNull(),
+  events: bigint({ mode: 'number' }).notNull(),
+  lead_times: doublePrecision().array(),
+  cycle_times: doublePrecision().array(),
+}
+
+/** What reports need of each event. `src/database/timescale.ts` creates the two views. */
+export const assignment_movements = pgView('assignment_movements', reportColumns).existing()
+
+/** The same, in quarters of an hour where the database can aggregate continuously. */
+export const assignment_activity = pgView('assignment_activity', reportColumns).existing()

@@ -7,9 +7,9 @@ import {
   changeAssignment,
   createAssignment,
   deleteAssignment,
-  type Refusal,
+  type WriteError,
 } from '../assignments/assignments.ts'
-import { digest, newId } from '../crypto.ts'
+import { newId, sha256 } from '../crypto.ts'
 import { connect, type Database } from '../database/connect.ts'
 import { sessions, users } from '../database/schema.ts'
 
@@ -175,7 +175,7 @@ async function hire(db: Database, password: string, now: Date): Promise<Person[]
     const id = newId(now)
     await db.insert(users).values({ id, email, first_name, last_name, password, created_at: at, updated_at: at })
     const { token } = await createSession(db, { user_id: id, password_version: 1, user_agent: null, days: 400 }, now)
-    people.push({ ...person, id, token_hash: digest(token) })
+    people.push({ ...person, id, token_hash: sha256(token) })
   }
   return people
 }
@@ -311,7 +311,7 @@ async function change(
 const bearerOf = ({ person: { token_hash }, at }: Turn): Bearer => ({ token_hash, now: new Date(at).toISOString() })
 
 /** What a verb has done; here it refuses nobody. */
-function accepted(result: Assignment | Refusal): Assignment {
+function accepted(result: Assignment | WriteError): Assignment {
   if (typeof result === 'string') throw new Error(`The demo was refused: ${result}`)
   return result
 }

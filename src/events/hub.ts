@@ -1,7 +1,7 @@
 import { liveSessions } from '../accounts/sessions.ts'
+import type { Background } from '../background.ts'
 import type { Database } from '../database/connect.ts'
-import { describe } from '../http/problem.ts'
-import type { Services } from '../services.ts'
+import { describeError, type Log } from '../log.ts'
 import {
   type Interest,
   isBeyond,
@@ -14,7 +14,7 @@ import {
 } from './log.ts'
 
 /** Passes changes on to those who follow them, as streams of server-sent events (HTML's standard, 9.2). */
-export type Feed = {
+export type Hub = {
   /** A stream of what comes after a place, or from now on, that begins with the page that was read from there. */
   follow(follower: Follower, place: Place | undefined, page: Page, signal: AbortSignal): ReadableStream<Uint8Array>
   /** Ends all streams; their clients are told to come back soon, but not all at once. */
@@ -51,8 +51,11 @@ type Stream = Follower & {
  * One for each process, or on Workers for each request. While there are streams it asks the database once a tick for all of
  * them, and otherwise not at all. No event waits in here: a stream that cannot take one reads it again, from where it is.
  */
-export function openFeed(db: Database, options: Pick<Services, 'now' | 'log' | 'defer'> & Pace): Feed {
-  const { now, log, defer, tick = 200, heartbeat = 15_000, life = 300_000, sessions = 10_000 } = options
+export function createHub(
+  db: Database,
+  options: { now: () => Date; log: Log; runInBackground: Background['runInBackground'] } & Pace,
+): Hub {
+  const { now, log, runInBackground, tick = 200, heartbeat = 15_000, life = 300_000, sessions = 10_000 } = options
   const streams = new Set<Stream>()
   let isRunning = false
   let isClosed = false
@@ -95,7 +98,7 @@ export function openFeed(db: Database, options: Pick<Services, 'now' | 'log' | '
     // It may have left before it was given anything.
     if (signal.aborted) end(stream)
     else if (isClosed) close()
-    else if (!isRunning) defer(run)
+    else if (!isRunning) runInBackground(run)
     return body
   }
 
@@ -118,7 +121,7 @@ export function openFeed(db: Database, options: Pick<Services, 'now' | 'log' | '
 
   /** A database that is gone for a while delays events, and loses none: every stream has its place. */
   function fail(error: unknown) {
-    if (!isFailing) log.error({ error: describe(error) }, 'the feed cannot read the log')
+    if (!isFailing) log.error({ error: describeError(error) }, 'the feed cannot read the log')
     isFailing = true
   }
 

@@ -1,8 +1,8 @@
 import { z } from '@hono/zod-openapi'
 import { type SQL, sql } from 'drizzle-orm'
 import { instantPlace } from '../assignments/cursors.ts'
-import { all, conditions, type Filter, hidden } from '../assignments/listing.ts'
-import { timeOf } from '../crypto.ts'
+import { all, conditions, type Filter, opaque } from '../assignments/listing.ts'
+import { idTime } from '../crypto.ts'
 import type { Database } from '../database/connect.ts'
 import { MOST_SKEW_DAYS, newestEvent } from '../database/log-position.ts'
 import type { assignment_events } from '../database/schema.ts'
@@ -82,7 +82,7 @@ export async function listEvents(
   now: Date,
 ): Promise<Page | Unreadable> {
   if (!place) return read(db, START, sql`select from mark limit ${0}::int`, 0, now)
-  const caller = hidden(id)
+  const caller = opaque(id)
   const isOf = sql`${caller} in (creator, assignee, old_assignee)`
   const { assignment, ...filter } = interest
   const wanted = all([...conditions(filter), ...(assignment ? [sql`assignment = ${assignment}`] : [])])
@@ -95,7 +95,7 @@ export async function listEvents(
   const keys = assignment
     ? sql`keys as (
         select distinct position, at
-        from (${keysWhere(sql`${isOf} and at >= ${timeOf(assignment)}`)}) as its where ${beyondKey(place)}
+        from (${keysWhere(sql`${isOf} and at >= ${idTime(assignment)}`)}) as its where ${beyondKey(place)}
         order by position, at limit ${limit + 1}::int
       )`
     : sql`near as materialized (

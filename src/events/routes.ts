@@ -1,11 +1,12 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
-import type { Context } from 'hono'
-import { accepts } from 'hono/accepts'
 import { readCursor, writeCursor } from '../assignments/cursors.ts'
-import { cursor, Event, idOf, limit, person, severalStatuses } from '../assignments/schemas.ts'
-import { Problem, retryLater, takesOnly } from '../http/problem.ts'
-import { header, protectedRoute } from '../http/routes.ts'
-import type { Asked, Env } from '../services.ts'
+import { Event, idOf, person, severalStatuses } from '../assignments/schemas.ts'
+import { methodNotAllowed } from '../http/methods.ts'
+import { prefers } from '../http/negotiate.ts'
+import { Problem, retryLater } from '../http/problem.ts'
+import { protectedRoute } from '../http/routes.ts'
+import { cursor, header, limit } from '../http/schemas.ts'
+import type { Env } from '../services.ts'
 import { type Interest, keysOf, listEvents, type Place, placeOf, placeShape, START } from './log.ts'
 
 const STREAM = 'text/event-stream'
@@ -33,7 +34,7 @@ const rules = `Each change of an assignment of which you were creator or assigne
 
 As JSON, oldest first; ask again with \`cursor=<next>\` for what came since. With \`Accept: ${STREAM}\` as server-sent events, as they happen: \`event\` is the kind, \`id\` a cursor, \`data\` the Event. Every 15 seconds comes a comment; after at most 5 minutes, on Workers one, or when its reader does not keep up, a stream ends, and its client goes on with \`Last-Event-ID\`. A cursor is good for its user and filters alone; one whose place the log does not have any more is \`invalid_cursor\`: list what there is, and begin anew.`
 
-export const events = new OpenAPIHono<Env>().openapi(
+export const eventRoutes = new OpenAPIHono<Env>().openapi(
   protectedRoute({
     method: 'get',
     path: '/events',
@@ -70,7 +71,7 @@ export const events = new OpenAPIHono<Env>().openapi(
     problems: ['invalid_cursor'],
   }),
   async (c) => {
-    const { db, feed, log, now } = c.env
+    const { db, hub, log, now } = c.env
     const { account, id: session } = c.var.session
     const { limit, cursor: given, ...query } = c.req.valid('query')
     const caller = account.id
@@ -84,19 +85,19 @@ export const events = new OpenAPIHono<Env>().openapi(
     }
 
     const follower = { caller, session, interest, cursorOf: cursorsOf(caller, interest) }
-    if (!isStream(c)) {
+    if (!prefers(c, STREAM)) {
       const results = page.events.map(({ position, old_assignee, ...event }) => event as z.output<typeof Event>)
       return c.json({ next: follower.cursorOf(page.next), results }, 200)
     }
     // A proxy that gathers an answer first would hold back its events (nginx's documentation of proxy_buffering).
     const headers = { 'Content-Type': STREAM, 'X-Accel-Buffering': 'no' }
-    if (c.req.method === 'HEAD' || c.var.isAnswered) return c.body(null, 200, headers)
-    return c.body(feed.follow(follower, place, page, c.req.raw.signal), 200, headers)
+    if (c.req.method === 'HEAD' || c.var.hasTimedOut) return c.body(null, 200, headers)
+    return c.body(hub.follow(follower, place, page, c.req.raw.signal), 200, headers)
   },
 )
 
 // Here, since an assignment's path would take it.
-events.all('/events', takesOnly('GET, HEAD'))
+eventRoutes.all('/events', methodNotAllowed('GET, HEAD'))
 
 const listOf = (caller: string, interest: Interest) => [caller, interest, 'events']
 
@@ -110,10 +111,4 @@ function placeIn(cursor: string | undefined, list: unknown): Place | undefined {
   const read = readCursor(cursor, list, placeShape)
   if (!read) throw new Problem('invalid_cursor')
   return placeOf(read.at)
-}
-
-function isStream(c: Asked): boolean {
-  c.header('Vary', 'Accept', { append: true })
-  const supports = ['application/json', STREAM]
-  return accepts(c as unknown as Context, { header: 'Accept', supports, default: 'application/json' }) === STREAM
 }

@@ -1,6 +1,5 @@
 import { encodeHexLowerCase } from '@oslojs/encoding'
 import { inArray, type SQL, sql } from 'drizzle-orm'
-import type { Context } from 'hono'
 import {
   convertIPv4BinaryToString,
   convertIPv4MappedIPv6ToIPv4,
@@ -8,36 +7,36 @@ import {
   distinctRemoteAddr,
   isIPv4MappedIPv6,
 } from 'hono/utils/ipaddr'
-import { digest } from '../crypto.ts'
+import { sha256 } from '../crypto.ts'
 import { rate_limits } from '../database/schema.ts'
-import type { Env, Services } from '../services.ts'
-import { retryLater } from './problem.ts'
+import type { RequestContext, Services } from '../services.ts'
+import { type Problem, retryLater } from './problem.ts'
 
-/** At most `max` attempts of one subject in any `seconds`: a sliding window, exact also at its edges. */
+/** At most `max` attempts of one subject in any period of `seconds`: a sliding window, exact at its edges. */
 export type Limit = { name: string; max: number; seconds: number }
 
-/** An attempt of a subject under a limit; the subject's parts are hashed before they are stored. */
+/** An attempt of a subject under a limit. The parts of the subject are hashed before they are stored. */
 export type Attempt = [limit: Limit, ...subject: string[]]
 
 type Counting = Pick<Services, 'db' | 'now' | 'settings'>
 
-/** Counts each attempt, in order, up to the first that its limit has no room for: then false. */
-export async function count(services: Counting, ...attempts: Attempt[]): Promise<boolean> {
-  for (const attempt of attempts) if (!(await countOne(services, attempt))) return false
+/** Counts the attempts in order. Returns false at the first one over its limit, which is not counted. */
+export async function tryConsume(services: Counting, ...attempts: Attempt[]): Promise<boolean> {
+  for (const attempt of attempts) if (!(await tryConsumeOne(services, attempt))) return false
   return true
 }
 
-/** Counts each attempt, in order, and throws 429 at the first that its limit has no room for. */
-export async function spend(services: Counting, ...attempts: Attempt[]): Promise<void> {
-  if (!(await count(services, ...attempts))) await requireRoom(services, ...attempts)
+/** Counts the attempts in order. Throws 429 at the first one over its limit. */
+export async function consume(services: Counting, ...attempts: Attempt[]): Promise<void> {
+  if (!(await tryConsume(services, ...attempts))) await assertAllowed(services, ...attempts)
 }
 
-/** Throws 429, with the longest wait, when any of the attempts has no room; counts none. */
-export async function requireRoom({ db, now, settings }: Counting, ...attempts: Attempt[]): Promise<void> {
+/** Throws 429, with the longest wait, if any of the attempts would be over its limit. Counts nothing. */
+export async function assertAllowed({ db, now, settings }: Counting, ...attempts: Attempt[]): Promise<void> {
   if (settings.RATE_LIMITS === 'off') return
   const waits = attempts.map(
     (attempt) =>
-      sql`select extract(epoch from ${oldestThatCounts(attempt[0])} - ${cutOff(attempt[0], now())})::float8 as wait
+      sql`select extract(epoch from ${oldestCounted(attempt[0])} - ${windowStart(attempt[0], now())})::float8 as wait
           from ${rate_limits} where key = ${keyOf(attempt)}`,
   )
   const [longest] = await db.execute<{ wait: number | null }>(
@@ -46,42 +45,63 @@ export async function requireRoom({ db, now, settings }: Counting, ...attempts: 
   if (longest?.wait && longest.wait > 0) throw retryLater('too_many_requests', longest.wait)
 }
 
-/** Forgets what was counted of the attempts. */
-export async function forget({ db }: Counting, ...attempts: Attempt[]): Promise<void> {
+/**
+ * Runs a guess at a secret, which resolves to undefined when it was wrong. A wrong guess is counted and throws `failure`.
+ * Throws 429 if a limit was reached before the guess or, so that guesses sent all at once learn no more than guesses sent
+ * one by one, while it ran.
+ */
+export async function limitGuesses<T>(
+  services: Counting,
+  attempts: Attempt[],
+  failure: Problem,
+  guess: () => Promise<T | undefined>,
+): Promise<T> {
+  await assertAllowed(services, ...attempts)
+  const result = await guess()
+  if (result === undefined) {
+    await consume(services, ...attempts)
+    throw failure
+  }
+  await assertAllowed(services, ...attempts)
+  return result
+}
+
+/** Forgets what was counted for the attempts. */
+export async function reset({ db }: Counting, ...attempts: Attempt[]): Promise<void> {
   await db.delete(rate_limits).where(inArray(rate_limits.key, attempts.map(keyOf)))
 }
 
-async function countOne({ db, now, settings }: Counting, attempt: Attempt): Promise<boolean> {
+async function tryConsumeOne({ db, now, settings }: Counting, attempt: Attempt): Promise<boolean> {
   if (settings.RATE_LIMITS === 'off') return true
   const [limit] = attempt
   const at = now().toISOString()
   const expires = new Date(now().getTime() + limit.seconds * 1000).toISOString()
-  // One statement, so that attempts at the same time queue at the row and none slips by.
+  // One statement: concurrent attempts queue at the row, and none gets past the limit.
   const counted = await db.execute(sql`
     insert into ${rate_limits} as limits (key, attempts, expires_at)
     values (${keyOf(attempt)}, array[${at}::timestamptz], ${expires})
     on conflict (key) do update set
       attempts = (limits.attempts || excluded.attempts)[greatest(1, cardinality(limits.attempts) + 2 - ${limit.max}::int):],
       expires_at = excluded.expires_at
-    where coalesce(${oldestThatCounts(limit, 'limits')} <= ${cutOff(limit, now())}, true)
+    where coalesce(${oldestCounted(limit, 'limits')} <= ${windowStart(limit, now())}, true)
     returning true`)
   return counted.length > 0
 }
 
-/** The attempt that must leave the window before there is room; null while there are fewer than `max`. */
-const oldestThatCounts = ({ max }: Limit, table = 'rate_limits'): SQL =>
+/** The attempt that must leave the window before another is allowed; null while there are fewer than `max`. */
+const oldestCounted = ({ max }: Limit, table = 'rate_limits'): SQL =>
   sql.raw(`${table}.attempts[cardinality(${table}.attempts) - ${max - 1}]`)
 
-const cutOff = ({ seconds }: Limit, now: Date) =>
+const windowStart = ({ seconds }: Limit, now: Date) =>
   sql`${new Date(now.getTime() - seconds * 1000).toISOString()}::timestamptz`
 
-const keyOf = ([limit, ...subject]: Attempt) => `${limit.name}:${encodeHexLowerCase(digest(JSON.stringify(subject)))}`
+const keyOf = ([limit, ...subject]: Attempt) => `${limit.name}:${encodeHexLowerCase(sha256(JSON.stringify(subject)))}`
 
 /**
- * Who a request counts for: an IPv4 address, or the /64 that an IPv6 address is in, since one home or host has all of it.
- * A proxy's word is taken only where the settings say so, and only its last hop, the one that a client cannot write.
+ * Returns the client that a request counts for: its IPv4 address or its IPv6 /64, since one home or server has a whole /64.
+ * `X-Forwarded-For` counts only with TRUST_PROXY, and only its last hop, which the client cannot write.
  */
-export function clientOf(c: Pick<Context<Env>, 'env' | 'req'>): string {
+export function clientOf(c: Pick<RequestContext, 'env' | 'req'>): string {
   const hop = c.env.settings.TRUST_PROXY ? c.req.header('X-Forwarded-For')?.split(',').at(-1)?.trim() : undefined
   return networkOf(hop ?? '') ?? networkOf(c.env.address) ?? 'unknown'
 }

@@ -2,41 +2,51 @@ import type { MiddlewareHandler } from 'hono'
 import type { Env } from '../services.ts'
 import { retryLater } from './problem.ts'
 
-/** Milliseconds from a request to its answer, whatever it has to ask of the database; a stream's answer is its beginning. */
-const ANSWER_MS = 4_500
+/** Milliseconds from the request to its response; for a stream, to its start. */
+const TIMEOUT_MS = 4_500
 
 /**
- * Answers 503 where the handler would take too long. What it has begun goes on to its end, as after a connection that broke:
- * a statement may be done by then, and a guess has to be counted. Waiting for the client is not counted: how slowly it may
- * send is the server's to say. Nor is what kept a timer waiting, which is a computation, and no wait.
+ * Answers 503 when a handler takes too long. The handler still runs to its end: its statement may have been committed, and
+ * a wrong password has to be counted. The time stands still during `pauseTimeout`, and while a computation blocks the
+ * thread.
  */
-export const answerInTime: MiddlewareHandler<Env> = async (c, next) => {
+export const timeout: MiddlewareHandler<Env> = async (c, next) => {
   let timer: ReturnType<typeof setTimeout> | undefined
-  const late = new Promise<never>((_, reject) => {
-    let left = ANSWER_MS
-    let since = 0
-    const run = () => {
-      since = performance.now()
-      timer = setTimeout(end, left)
+  let remaining = TIMEOUT_MS
+  let startedAt = 0
+  let expire = () => {}
+
+  function start() {
+    startedAt = performance.now()
+    timer = setTimeout(check, remaining)
+  }
+
+  function check() {
+    const overrun = performance.now() - startedAt - remaining
+    // A timer that fires this late was held up by a computation, which is not a wait.
+    if (overrun < 100) return expire()
+    remaining = overrun
+    start()
+  }
+
+  c.set('pauseTimeout', async (task) => {
+    clearTimeout(timer)
+    remaining -= performance.now() - startedAt
+    try {
+      return await task()
+    } finally {
+      start()
     }
-    const end = () => {
-      left = performance.now() - since - left
-      if (left >= 100) return run()
-      c.set('isAnswered', true)
-      c.env.defer(() => work)
-      reject(retryLater('unavailable', 2, 'The answer takes too long.'))
-    }
-    c.set('untimed', async (work) => {
-      clearTimeout(timer)
-      left -= performance.now() - since
-      try {
-        return await work()
-      } finally {
-        run()
-      }
-    })
-    run()
   })
-  const work = next()
-  await Promise.race([work, late]).finally(() => clearTimeout(timer))
+
+  start()
+  const handled = next()
+  const expired = new Promise<never>((_, reject) => {
+    expire = () => {
+      c.set('hasTimedOut', true)
+      c.env.runInBackground(() => handled)
+      reject(retryLater('unavailable', 2, 'The request took too long.'))
+    }
+  })
+  await Promise.race([handled, expired]).finally(() => clearTimeout(timer))
 }

@@ -22,7 +22,7 @@ const PATIENCE_MS = 3_000
  * Opens the PostgreSQL cluster in a folder, makes it if there is none, and takes one over that a killed server left
  * running. `stop` ends it. Throws an EmbeddedError when another server has it, or when PostgreSQL cannot run here.
  */
-export async function openEmbedded(folder: string): Promise<{ url: string; stop: () => Promise<void> }> {
+export async function openEmbeddedPostgres(folder: string): Promise<{ url: string; stop: () => Promise<void> }> {
   const home = join(resolve(folder), 'postgres')
   const cluster = join(home, 'cluster')
   const tools = await findTools()

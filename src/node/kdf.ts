@@ -2,23 +2,29 @@ import { pbkdf2, scrypt } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { promisify } from 'node:util'
 import type { Kdf } from '../accounts/passwords.ts'
-import { createTurns } from '../concurrency.ts'
+import { createLimiter } from '../concurrency.ts'
 
 /**
- * Node's key derivations, native and off the event loop. No more run at once than there are cores, and one thread of
- * libuv's four (or UV_THREADPOOL_SIZE) is left for files and names. Who would wait too long gets 503 at once.
+ * Returns Node's key derivations, which are native and run off the event loop: at most one for each core, and always one
+ * fewer than the threads of libuv (UV_THREADPOOL_SIZE, 4), which also read files and resolve names. Rejects with an
+ * OverloadError when a derivation would wait too long.
  */
-export function nodeKdf(preferred: Kdf['preferred']): Kdf {
-  // What is no number is one thread to libuv.
+export function createNodeKdf(preferred: Kdf['preferred']): Kdf {
+  // libuv uses one thread when the value is not a number.
   const threads = Number.parseInt(process.env.UV_THREADPOOL_SIZE ?? '4', 10) || 1
-  const running = Math.max(1, Math.min(availableParallelism(), threads - 1))
-  const turn = createTurns({ running, seconds: 0.4, patience: 2 }, 'Too many passwords are being checked just now.')
+  const concurrency = Math.max(1, Math.min(availableParallelism(), threads - 1))
+  const limit = createLimiter({
+    concurrency,
+    maxWait: 2,
+    taskSeconds: 0.4,
+    overloadMessage: 'Too many passwords are being checked at the moment.',
+  })
   return {
     preferred,
     pbkdf2: (password, salt, iterations, length) =>
-      turn(() => promisify(pbkdf2)(password, salt, iterations, length, 'sha256')),
+      limit(() => promisify(pbkdf2)(password, salt, iterations, length, 'sha256')),
     scrypt: (password, salt, { N, r, p }, length) =>
-      turn(() => scryptAsync(password, salt, length, { N, r, p, maxmem: 256 * N * r })),
+      limit(() => scryptAsync(password, salt, length, { N, r, p, maxmem: 256 * N * r })),
   }
 }
 

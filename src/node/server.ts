@@ -2,7 +2,8 @@ import { createServer, type IncomingMessage, type Server, STATUS_CODES } from 'n
 import { Server as NetServer, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { getRequestListener, type HttpBindings } from '@hono/node-server'
-import { bareAnswer, Problem } from '../http/problem.ts'
+import { Problem } from '../http/problem.ts'
+import { problemResponse } from '../http/security.ts'
 import { keepConnections } from './connections.ts'
 
 /** The statuses of what Node's parser refuses; 400 for all else. */
@@ -101,7 +102,7 @@ export async function stop(server: Server): Promise<void> {
 
 function rejected(status: 400 | 408 | 417 | 431) {
   const detail = `The request is refused: ${STATUS_CODES[status]}.`
-  const answer = bareAnswer(new Problem('malformed_request', { status, detail }))
+  const answer = problemResponse(new Problem('malformed_request', { status, detail }))
   answer.headers.set('Connection', 'close')
   return answer
 }

@@ -1,5 +1,5 @@
 import { encodeBase64 } from '@oslojs/encoding'
-import { digest } from '../crypto.ts'
+import { sha256 } from '../crypto.ts'
 
 type Bucket = 'hour' | 'day' | 'week' | 'month'
 /** Consecutive buckets, at least one. Instants are RFC 3339, the time zone is IANA's. */
@@ -35,7 +35,7 @@ const [THINNEST_BAR, WIDEST_BAR] = [2.2, 32]
 
 const fills = Object.entries(COLOURS).map(([name, { dark }]) => `.${name}{fill:${dark}}`)
 const STYLE = `@media (prefers-color-scheme:dark){${fills.join('')}.edge{stroke:${COLOURS.background.dark}}}`
-const hash = encodeBase64(digest(STYLE))
+const hash = encodeBase64(sha256(STYLE))
 
 /** The Content-Security-Policy of a chart that is opened by itself: it may use its own style, and nothing else. */
 export const CHART_POLICY = `default-src 'none'; style-src 'sha256-${hash}'; base-uri 'none'; frame-ancestors 'none'`

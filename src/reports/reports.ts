@@ -1,6 +1,6 @@
 import { type SQL, sql } from 'drizzle-orm'
 import type { Assignment } from '../assignments/assignments.ts'
-import { all, branchesOf, conditions, type Filter, hidden } from '../assignments/listing.ts'
+import { all, branchesOf, conditions, type Filter, opaque } from '../assignments/listing.ts'
 import type { Database } from '../database/connect.ts'
 import { assignments } from '../database/schema.ts'
 
@@ -35,7 +35,7 @@ export async function reportThroughput(
 ): Promise<Throughput[]> {
   const bucket = bucketIn(edges)
   const rows = sources(from, to).flatMap(([source, since, until]) =>
-    branchesOf(caller, hidden(caller), people).map(
+    branchesOf(caller, opaque(caller), people).map(
       (branch) => sql`
         select ${bucket} as bucket, kind, status, old_status, events, lead_times, cycle_times from ${sql.raw(source)}
         where ${all([branch, ...conditions(people), sql`at >= ${since}`, sql`at < ${until}`])}`,
@@ -72,7 +72,7 @@ export async function reportFlow(
   { edges }: Range,
   isRecent: boolean,
 ): Promise<Flow[]> {
-  const caller = hidden(id)
+  const caller = opaque(id)
   const within = isRecent ? sql`at >= ${edges[0]}` : sql`at < ${edges.at(-1)}`
   const moves = [
     sql`creator = ${caller}`,

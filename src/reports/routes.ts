@@ -1,9 +1,10 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
-import type { Context } from 'hono'
-import { accepts } from 'hono/accepts'
 import { idOf, moment, person } from '../assignments/schemas.ts'
-import { header, instant, invalid, protectedRoute } from '../http/routes.ts'
-import type { Asked, Env } from '../services.ts'
+import { prefers } from '../http/negotiate.ts'
+import { invalidRequest } from '../http/problem.ts'
+import { protectedRoute } from '../http/routes.ts'
+import { header, instant } from '../http/schemas.ts'
+import type { Env, RequestContext } from '../services.ts'
 import { bucketSizes, bucketsOf, isTimezone } from './buckets.ts'
 import { CHART_POLICY, drawFlow, drawThroughput } from './charts.ts'
 import { reportFlow, reportThroughput } from './reports.ts'
@@ -54,7 +55,7 @@ const answers = <S extends z.ZodType>(schema: S, description: string) => ({
   200: {
     description,
     headers: {
-      Vary: { ...header('The form goes by `Accept`.'), schema: { type: 'string' as const, example: 'Accept' } },
+      Vary: header('The form goes by `Accept`.', { example: 'Accept' }),
     },
     content: {
       'application/json': { schema },
@@ -68,7 +69,7 @@ const rules =
 
 const tags = ['Reports']
 
-export const reports = new OpenAPIHono<Env>()
+export const reportRoutes = new OpenAPIHono<Env>()
   .openapi(
     protectedRoute({
       method: 'get',
@@ -111,19 +112,20 @@ export const reports = new OpenAPIHono<Env>()
   )
 
 /** What is asked for, with the defaults that depend on the time. Throws what is wrong with its range. */
-function asked(c: Asked, query: z.output<typeof Query>, caller: string) {
+function asked(c: RequestContext, query: z.output<typeof Query>, caller: string) {
   const { bucket, timezone } = query
   const to = query.to ?? c.env.now().toISOString()
   const from = query.from ?? new Date(Date.parse(to) - DEFAULT_DAYS * 86_400_000).toISOString()
   const strange = (['from', 'to'] as const).filter((name) => !isReportable({ from, to }[name]))
   if (strange.length > 0) {
-    throw invalid(
+    throw invalidRequest(
       strange.map((name) => ({ in: 'query', pointer: `/${name}`, message: 'Must be in the years 1970 to 9998' })),
     )
   }
-  if (from >= to) throw invalid([{ in: 'query', pointer: '/from', message: 'Must be before `to`' }])
+  if (from >= to) throw invalidRequest([{ in: 'query', pointer: '/from', message: 'Must be before `to`' }])
   const edges = bucketsOf(bucket, from, to, timezone, MOST_BUCKETS)
-  if (!edges) throw invalid([{ in: 'query', pointer: '/bucket', message: 'Must not make more than 1,000 buckets' }])
+  if (!edges)
+    throw invalidRequest([{ in: 'query', pointer: '/bucket', message: 'Must not make more than 1,000 buckets' }])
   const people = { assignee: idOf(query.assignee, caller), creator: idOf(query.creator, caller) }
   return { caller, people, range: { from, to, edges }, head: { bucket, from, to, timezone } }
 }
@@ -131,15 +133,12 @@ function asked(c: Asked, query: z.output<typeof Query>, caller: string) {
 /** Whether buckets around an instant are sure to be of years that every part of the way can tell. */
 const isReportable = (instant: string) => instant >= '1970' && instant < '9999'
 
-function isPicture(c: Asked, format: 'json' | 'svg' | undefined): boolean {
+function isPicture(c: RequestContext, format: 'json' | 'svg' | undefined): boolean {
   c.header('Vary', 'Accept', { append: true })
   if (format) return format === 'svg'
-  const supports = ['application/json', 'image/svg+xml']
-  return (
-    accepts(c as unknown as Context, { header: 'Accept', supports, default: 'application/json' }) === 'image/svg+xml'
-  )
+  return prefers(c, 'image/svg+xml')
 }
 
-function picture(c: Asked, svg: string) {
+function picture(c: RequestContext, svg: string) {
   return c.body(svg, 200, { 'Content-Type': 'image/svg+xml', 'Content-Security-Policy': CHART_POLICY })
 }

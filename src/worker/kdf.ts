@@ -3,46 +3,49 @@ import { promisify } from 'node:util'
 import { hmac } from '@noble/hashes/hmac.js'
 import { sha256 } from '@noble/hashes/sha2.js'
 import type { Kdf } from '../accounts/passwords.ts'
-import { createTurns } from '../concurrency.ts'
+import { createLimiter } from '../concurrency.ts'
 
-/** More iterations than that are refused by Workers in production, in WebCrypto and node:crypto alike. */
-const MOST_NATIVE_ITERATIONS = 100_000
+/** Workers refuse more iterations in production, in WebCrypto and node:crypto alike. */
+const MAX_NATIVE_ITERATIONS = 100_000
 
-/** Iterations in JavaScript, some hundredths of a second, after which others have their turn. */
-const AT_ONCE = 10_000
+/** Iterations in JavaScript, a few hundredths of a second, after which other requests get the thread. */
+const ITERATIONS_PER_SLICE = 10_000
 
-const BUSY = 'Too many passwords are being checked just now.'
-
-// An isolate has one thread for all, and a derivation keeps it.
-const nativeTurn = createTurns({ running: 1, seconds: 0.4, patience: 2 }, BUSY)
-const slowTurn = createTurns({ running: 1, seconds: 2, patience: 2 }, BUSY)
+// An isolate has one thread, and a native derivation blocks it.
+const oneAtATime = {
+  concurrency: 1,
+  maxWait: 2,
+  overloadMessage: 'Too many passwords are being checked at the moment.',
+}
+const limitNative = createLimiter({ ...oneAtATime, taskSeconds: 0.4 })
+const limitSlow = createLimiter({ ...oneAtATime, taskSeconds: 2 })
 
 /**
- * Workers' key derivations: native, but for PBKDF2 above what the platform allows. That takes seconds of CPU for a million
- * iterations, which is a paid plan's; the login that pays it replaces the hash. One of each kind runs at a time, and other
- * requests go on in between. Who would wait too long gets 503 at once.
+ * Returns the key derivations of Workers: native ones, and JavaScript for PBKDF2 above the limit of the platform. A million
+ * such iterations take seconds of CPU, which needs a paid plan; the login that spends them replaces the hash. One derivation
+ * of each kind runs at a time. Rejects with an OverloadError when a derivation would wait too long.
  */
-export function workerKdf(preferred: Kdf['preferred']): Kdf {
+export function createWorkerKdf(preferred: Kdf['preferred']): Kdf {
   return {
     preferred,
     pbkdf2: (password, salt, iterations, length) =>
-      iterations > MOST_NATIVE_ITERATIONS
-        ? slowTurn(() => pbkdf2(password, salt, iterations, length))
-        : nativeTurn(() => nativePbkdf2(password, salt, iterations, length)),
+      iterations > MAX_NATIVE_ITERATIONS
+        ? limitSlow(() => pbkdf2(password, salt, iterations, length))
+        : limitNative(() => nativePbkdf2(password, salt, iterations, length)),
     scrypt: (password, salt, { N, r, p }, length) =>
-      nativeTurn(async () => {
-        await others()
+      limitNative(async () => {
+        await yieldThread()
         return scryptAsync(password, salt, length, { N, r, p, maxmem: 256 * N * r })
       }),
   }
 }
 
-/** Lets what waits for the thread have it. */
-const others = () => new Promise((resolve) => setTimeout(resolve))
+/** Lets other requests run. */
+const yieldThread = () => new Promise((resolve) => setTimeout(resolve))
 
 /**
- * PBKDF2 with HMAC-SHA256, for a key of one block (RFC 8018, 5.2). That of @noble/hashes keeps the thread to its end; its
- * asynchronous one as well, which waits for promises alone, and by a clock that stands still here.
+ * PBKDF2 with HMAC-SHA256 for a key of one block (RFC 8018, 5.2). The one of @noble/hashes blocks the thread to its end. So
+ * does its asynchronous variant, which yields by a clock that stands still on Workers.
  */
 async function pbkdf2(...[password, salt, iterations, length]: Parameters<Kdf['pbkdf2']>) {
   const keyed = hmac.create(sha256, password)
@@ -54,7 +57,7 @@ async function pbkdf2(...[password, salt, iterations, length]: Parameters<Kdf['p
   const key = block.slice()
   const work = keyed.clone()
   for (let iteration = 1; iteration < iterations; iteration++) {
-    if (iteration % AT_ONCE === 0) await others()
+    if (iteration % ITERATIONS_PER_SLICE === 0) await yieldThread()
     keyed._cloneInto(work).update(block).digestInto(block)
     for (let index = 0; index < key.length; index++) (key[index] as number) ^= block[index] as number
   }

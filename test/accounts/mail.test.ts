@@ -58,7 +58,7 @@ describe('a provider that fails', () => {
       const logged =
         lines()
           .slice(before)
-          .find((line) => line.includes('work after an answer failed')) ?? ''
+          .find((line) => line.includes('a background task failed')) ?? ''
       expect(logged).toContain(`application_error (${statuses.at(-1)})`)
       expect(logged).not.toMatch(/([0-9A-Z]{4}-){3}/)
       expect(logged).not.toContain(email)

@@ -110,7 +110,7 @@ describe('signing up', () => {
       status: 400,
       type: 'urn:docket:problem:invalid_code',
       title: 'The code is not valid',
-      detail: 'The code is mistyped, used, expired or for something else.',
+      detail: 'The code is mistyped, used, expired or for another purpose.',
       code: 'invalid_code',
       request_id: '',
     })
@@ -159,15 +159,15 @@ describe('a password', () => {
     ['1234567', 'too short'],
     ['😀'.repeat(7), 'too short'],
     ['x y'.repeat(86), 'too long'],
-    ['password123', 'everyone tries'],
-    ['PassWord123', 'everyone tries'],
-    ['11111111', 'everyone tries'],
-    ['abcdefgh', 'everyone tries'],
-    ['Lkjhgfdsa', 'everyone tries'],
-    ['        ', 'everyone tries'],
-    ['ada@example.com', 'your own'],
-    ['Lovelace1815', 'your own'],
-    ['ada.lovelace!', 'your own'],
+    ['password123', 'most common'],
+    ['PassWord123', 'most common'],
+    ['11111111', 'most common'],
+    ['abcdefgh', 'most common'],
+    ['Lkjhgfdsa', 'most common'],
+    ['        ', 'most common'],
+    ['ada@example.com', 'built from'],
+    ['Lovelace1815', 'built from'],
+    ['ada.lovelace!', 'built from'],
   ]
   test.each(cases)('of %j is too weak: %s', async (password, why) => {
     const { status, body } = await signUp({ password })

@@ -3,7 +3,8 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Assignment } from '../../src/assignments/assignments.ts'
 import { newId } from '../../src/crypto.ts'
-import { assignment_search, assignments, searchText, statuses } from '../../src/database/schema.ts'
+import { assignment_search, assignments, statuses } from '../../src/database/schema.ts'
+import { searchText } from '../../src/database/text.ts'
 import { few, type Json, openDocket } from '../support/fixtures.ts'
 
 const { call, createUser, db, clock } = await openDocket()

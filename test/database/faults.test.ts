@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { connect } from '../../src/database/connect.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { openSocket } from '../../src/database/socket.ts'
-import { openEmbedded } from '../../src/node/embedded-postgres.ts'
+import { openEmbeddedPostgres } from '../../src/node/embedded-postgres.ts'
 import { createPeople, expectWhole, type Person, startLoad } from '../support/load.ts'
 import { startServer } from '../support/process.ts'
 import { startProxy } from '../support/proxy.ts'
@@ -19,7 +19,7 @@ import { startProxy } from '../support/proxy.ts'
 const { PEOPLE = '20' } = process.env
 
 let folder: string
-let database: Awaited<ReturnType<typeof openEmbedded>>
+let database: Awaited<ReturnType<typeof openEmbeddedPostgres>>
 let proxy: Awaited<ReturnType<typeof startProxy>>
 let server: ReturnType<typeof startServer>
 let url: string
@@ -27,7 +27,7 @@ let people: Person[]
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'docket-test-'))
-  database = await openEmbedded(folder)
+  database = await openEmbeddedPostgres(folder)
   await migrate(database.url)
   proxy = await startProxy(database.url)
   const { db, close } = connect(database.url, { max: 1 })
@@ -48,7 +48,7 @@ const postmaster = async () =>
   Number((await readFile(join(folder, 'postgres/cluster/postmaster.pid'), 'utf8')).split('\n')[0])
 
 async function reopen() {
-  database = await openEmbedded(folder)
+  database = await openEmbeddedPostgres(folder)
   proxy.move(database.url)
 }
 

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
 import { hashCode, newCode } from '../../src/accounts/codes.ts'
-import { createReset } from '../../src/accounts/password-resets.ts'
+import { createPasswordReset } from '../../src/accounts/password-resets.ts'
 import { createSignup } from '../../src/accounts/signups.ts'
 import { common_passwords, password_resets, rate_limits, sessions, signups, users } from '../../src/database/schema.ts'
-import { count } from '../../src/http/rate-limit.ts'
+import { tryConsume } from '../../src/http/rate-limit.ts'
 import { readSettings } from '../../src/settings.ts'
 import { openDocket, PASSWORD, PASSWORD_HASH } from '../support/fixtures.ts'
 
@@ -21,8 +21,8 @@ test('the removal takes what nobody can use any more, and nothing else', async (
   const pending = { first_name: 'A', last_name: 'B', password: PASSWORD_HASH }
   const [ada, bob, eve] = [await createUser(), await createUser(), await createUser()]
   await createSignup(db, { ...pending, email: 'old@example.com' }, now())
-  await createReset(db, ada.email, now())
-  await count(services, [{ name: 'test', max: 1, seconds: 60 }, 'old'])
+  await createPasswordReset(db, ada.email, now())
+  await tryConsume(services, [{ name: 'test', max: 1, seconds: 60 }, 'old'])
   await call('POST', '/accounts/password-change/', {
     token: eve.token,
     body: { old_password: PASSWORD, new_password: 'orange horse battery' },
@@ -34,8 +34,8 @@ test('the removal takes what nobody can use any more, and nothing else', async (
 
   pass(30 * 86_400 - 1)
   await createSignup(db, { ...pending, email: 'new@example.com' }, now())
-  await createReset(db, bob.email, now())
-  await count(services, [{ name: 'test', max: 1, seconds: 60 }, 'new'])
+  await createPasswordReset(db, bob.email, now())
+  await tryConsume(services, [{ name: 'test', max: 1, seconds: 60 }, 'new'])
   expect(await rows()).toEqual({ signups: 2, password_resets: 2, rate_limits: 2, sessions: 4 })
 
   await Promise.all([clean(), clean()])
@@ -53,7 +53,7 @@ test('the removal takes what nobody can use any more, and nothing else', async (
 
 test('a reset code that has expired is kept for the hour in which it may be asked for again', async () => {
   const { email } = await createUser()
-  await createReset(db, email, now())
+  await createPasswordReset(db, email, now())
   for (const [seconds, left] of [
     [75 * 60, 1],
     [1, 0],

@@ -5,7 +5,7 @@ import { newId } from '../../src/crypto.ts'
 import { connect } from '../../src/database/connect.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { isMigrated } from '../../src/database/migration-status.ts'
-import { openFeed, type Pace } from '../../src/events/hub.ts'
+import { createHub, type Pace } from '../../src/events/hub.ts'
 import { START } from '../../src/events/log.ts'
 import { cloneDatabase, type Json, openDocket } from '../support/fixtures.ts'
 import { openServices } from '../support/runtimes.ts'
@@ -23,23 +23,23 @@ await create(await createUser())
 
 const iso = (time: number) => new Date(time).toISOString()
 
-const feeds = new Set<ReturnType<typeof openFeed>>()
-const feedOf = (pace: Pace, of = db) => {
-  const feed = openFeed(of, { ...services, tick: 10, ...pace })
-  feeds.add(feed)
-  return feed
+const hubs = new Set<ReturnType<typeof createHub>>()
+const hubOf = (pace: Pace, of = db) => {
+  const hub = createHub(of, { ...services, tick: 10, ...pace })
+  hubs.add(hub)
+  return hub
 }
 afterAll(() => {
-  for (const feed of feeds) feed.close()
+  for (const hub of hubs) hub.close()
   return close()
 })
 
 /** Opens a stream in this process. Nothing of it is read yet. */
-async function follow({ token }: Person, query: Record<string, string> = {}, headers = {}, feed = services.feed) {
+async function follow({ token }: Person, query: Record<string, string> = {}, headers = {}, hub = services.hub) {
   const response = await app.request(
     `/assignments/events/?${new URLSearchParams(query)}`,
     { headers: { Authorization: `Bearer ${token}`, Accept: 'text/event-stream', ...headers } },
-    { ...services, feed, address: '192.0.2.1' },
+    { ...services, hub, address: '192.0.2.1' },
   )
   expect([response.status, response.headers.get('Content-Type')]).toEqual([200, 'text/event-stream'])
   expect(response.headers.get('Cache-Control')).toBe('no-store')
@@ -216,7 +216,7 @@ describe('a stream', () => {
 
   test('shows signs of life, with a cursor that passes what concerns others, and has an end', async () => {
     const [ada, bob] = [await createUser(), await createUser()]
-    const stream = await follow(ada, {}, {}, feedOf({ heartbeat: 20, life: 400 }))
+    const stream = await follow(ada, {}, {}, hubOf({ heartbeat: 20, life: 400 }))
     const begin = await stream.next()
     expect(await stream.next()).toMatchObject({ comment: 'still here' })
     await create(bob)
@@ -239,8 +239,8 @@ describe('a stream', () => {
 
   test.each(ends)("ends soon after its reader %s, and nobody else's", async (_, endSession) => {
     const [ada, bob] = [await createUser(), await createUser()]
-    const feed = feedOf({ sessions: 20 })
-    const [adas, bobs] = [await follow(ada, {}, {}, feed), await follow(bob, {}, {}, feed)]
+    const hub = hubOf({ sessions: 20 })
+    const [adas, bobs] = [await follow(ada, {}, {}, hub), await follow(bob, {}, {}, hub)]
     await adas.next()
     await endSession(ada)
     expect(await adas.nextEvent()).toBeUndefined()
@@ -251,8 +251,8 @@ describe('a stream', () => {
 
   test.each(ends)('gives nothing of what happens after its reader %s', async (_, endSession) => {
     const [ada, bob] = [await createUser(), await createUser()]
-    const feed = feedOf({ sessions: 1_000_000 })
-    const [adas, bobs] = [await follow(ada, {}, {}, feed), await follow(bob, {}, {}, feed)]
+    const hub = hubOf({ sessions: 1_000_000 })
+    const [adas, bobs] = [await follow(ada, {}, {}, hub), await follow(bob, {}, {}, hub)]
     await create(bob, { assignee: ada.id })
     expect(await adas.take(1)).toHaveLength(1)
     await endSession(ada)
@@ -267,15 +267,15 @@ describe('a stream', () => {
     const [session] = await owner`select id from sessions where user_id = ${caller}`
     const follower = { caller, session: session?.id, interest: {}, cursorOf: () => 'x' }
     const page = { events: [], next: START, isFull: false }
-    const stream = readStream(feedOf({}).follow(follower, undefined, page, AbortSignal.abort()))
+    const stream = readStream(hubOf({}).follow(follower, undefined, page, AbortSignal.abort()))
     expect(await stream.next()).toMatchObject({ id: 'x' })
     expect(await stream.next()).toBeUndefined()
   })
 
   test('of a reader that does not read is cut off, with a bounded number of bytes waiting and the cursor to go on', async () => {
     const ada = await createUser()
-    const feed = feedOf({ heartbeat: 30 })
-    const [slow, quick] = [await follow(ada, {}, {}, feed), await follow(ada, {}, {}, feed)]
+    const hub = hubOf({ heartbeat: 30 })
+    const [slow, quick] = [await follow(ada, {}, {}, hub), await follow(ada, {}, {}, hub)]
     const names = Array.from({ length: 40 }, (_, index) => `${index}`.padStart(5_000, '0'))
     const taken = quick.take(40)
     for (const name of names) await logBy(owner, ada, name)
@@ -308,10 +308,10 @@ describe('a stream', () => {
 test('the database is asked once a tick for all streams, and not at all without any', async () => {
   const asked: string[] = []
   const { db, close } = connect(url, { max: 4, debug: (_, text) => asked.push(text) })
-  const feed = feedOf({ tick: 25, sessions: 60_000 }, db)
+  const hub = hubOf({ tick: 25, sessions: 60_000 }, db)
   const people = [await createUser(), await createUser(), await createUser()]
   const streams = await Promise.all(
-    Array.from({ length: 30 }, (_, index) => follow(people[index % 3] as Person, {}, {}, feed)),
+    Array.from({ length: 30 }, (_, index) => follow(people[index % 3] as Person, {}, {}, hub)),
   )
   const events = streams.map((stream) => stream.take(1))
   for (const person of people) await create(person)

@@ -6,7 +6,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { connect } from '../../src/database/connect.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { statuses } from '../../src/database/schema.ts'
-import { openEmbedded } from '../../src/node/embedded-postgres.ts'
+import { openEmbeddedPostgres } from '../../src/node/embedded-postgres.ts'
 import { cloneDatabase } from '../support/fixtures.ts'
 import { createPeople, type Person } from '../support/load.ts'
 import { startServer, temporaryFolder } from '../support/process.ts'
@@ -86,7 +86,7 @@ async function record(url: string, me: Person, isStreaming: boolean, last: { id?
 
 test('each follower records its part of the log, whatever breaks meanwhile', { timeout: 600_000 }, async () => {
   const folder = await temporaryFolder()
-  let embedded = await openEmbedded(folder)
+  let embedded = await openEmbeddedPostgres(folder)
   onTestFinished(() => embedded.stop())
   const proxy = await startProxy(embedded.url)
   onTestFinished(() => proxy.close())
@@ -115,7 +115,7 @@ test('each follower records its part of the log, whatever breaks meanwhile', { t
     if (turn % 3 === 2) {
       const pid = Number((await readFile(join(folder, 'postgres/cluster/postmaster.pid'), 'utf8')).split('\n')[0])
       process.kill(pid, 'SIGKILL')
-      embedded = await openEmbedded(folder)
+      embedded = await openEmbeddedPostgres(folder)
       proxy.move(embedded.url)
     } else {
       await server.stop(turn % 3 === 0 ? 'SIGTERM' : 'SIGKILL')

@@ -5,12 +5,12 @@
 import { eq, sql } from 'drizzle-orm'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { createReset } from '../../src/accounts/password-resets.ts'
+import { createPasswordReset } from '../../src/accounts/password-resets.ts'
 import { hashPassword } from '../../src/accounts/passwords.ts'
 import { createSession } from '../../src/accounts/sessions.ts'
 import { createSignup } from '../../src/accounts/signups.ts'
 import { app } from '../../src/app.ts'
-import { digest, newId } from '../../src/crypto.ts'
+import { newId, sha256 } from '../../src/crypto.ts'
 import { connect } from '../../src/database/connect.ts'
 import { sessions, users } from '../../src/database/schema.ts'
 import { isGood, Known, type Plan, requestsFor } from '../support/arbitraries.ts'
@@ -87,7 +87,7 @@ async function fuzz(runs: number, seed: number, environment: Record<string, stri
   async function isLoggedIn({ token }: Person) {
     const live = await db.execute(sql`
       select from ${sessions} join ${users} on ${users.id} = user_id and ${users.password_version} = ${sessions.password_version}
-      where token_hash = ${digest(token)} and expires_at > ${now().toISOString()}`)
+      where token_hash = ${sha256(token)} and expires_at > ${now().toISOString()}`)
     return live.length > 0
   }
 
@@ -135,7 +135,7 @@ async function fuzz(runs: number, seed: number, environment: Record<string, stri
     if (name === 'code') {
       const signup = { email: `new${newId(now())}@example.com`, first_name: 'A', last_name: 'B', password }
       return /reset/.test(operation.path) === pick % 5 > 0
-        ? (await createReset(db, person.email, now()))?.code
+        ? (await createPasswordReset(db, person.email, now()))?.code
         : createSignup(db, signup, now())
     }
     if (name === 'assignee' || name === 'creator') {

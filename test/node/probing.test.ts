@@ -43,13 +43,13 @@ describe('whether an address has an account', () => {
       // A connection describes a statement when it first meets it, so each is asked twice.
       for (const isCounted of [false, true]) {
         pass(61)
-        const later: (() => Promise<void>)[] = []
-        const { defer } = docket.services
-        docket.services.defer = (work) => later.push(work)
+        const later: (() => Promise<unknown>)[] = []
+        const { runInBackground } = docket.services
+        docket.services.runInBackground = (work) => later.push(work)
         const [trips, keys] = [proxy.trips(), derivations]
         const answer = seen(await ask(email))
         if (isCounted) costs.push({ ...answer, trips: proxy.trips() - trips, derivations: derivations - keys })
-        docket.services.defer = defer
+        docket.services.runInBackground = runInBackground
         for (const work of later) await work()
       }
     }

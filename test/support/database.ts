@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import postgres from 'postgres'
 import type { TestProject } from 'vitest/node'
 import { migrate } from '../../src/database/migrate.ts'
-import { openEmbedded } from '../../src/node/embedded-postgres.ts'
+import { openEmbeddedPostgres } from '../../src/node/embedded-postgres.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -43,7 +43,7 @@ async function close(admin: postgres.Sql, name: string) {
 
 async function openTemporary() {
   const folder = await mkdtemp(join(tmpdir(), 'docket-test-'))
-  const { url, stop } = await openEmbedded(folder)
+  const { url, stop } = await openEmbeddedPostgres(folder)
   return {
     url,
     stop: async () => {

@@ -5,12 +5,12 @@ import { Writable } from 'node:stream'
 import pino from 'pino'
 import { inject } from 'vitest'
 import { app } from '../../src/app.ts'
-import { createDeferred } from '../../src/background.ts'
+import { createBackground } from '../../src/background.ts'
 import { connect } from '../../src/database/connect.ts'
-import { removeExpired } from '../../src/database/purge.ts'
-import { openFeed } from '../../src/events/hub.ts'
+import { purgeExpired } from '../../src/database/purge.ts'
+import { createHub } from '../../src/events/hub.ts'
 import { createMailer } from '../../src/mail/mailer.ts'
-import { nodeKdf } from '../../src/node/kdf.ts'
+import { createNodeKdf } from '../../src/node/kdf.ts'
 import type { Services } from '../../src/services.ts'
 import { readSettings } from '../../src/settings.ts'
 
@@ -47,20 +47,20 @@ export function openServices({ url, environment, now, options }: Start) {
     },
   })
   const log = pino({ level: settings.LOG_LEVEL, formatters: { level: (level) => ({ level }) } }, stream)
-  const { defer, settled } = createDeferred(log)
-  const feed = openFeed(db, { now, log, defer, tick: 10 })
+  const { runInBackground, drain } = createBackground(log)
+  const hub = createHub(db, { now, log, runInBackground, tick: 10 })
   const services = {
-    ...{ db, settings, log, defer, now, feed },
-    kdf: nodeKdf(settings.PASSWORD_HASHER ?? 'pbkdf2_sha256'),
-    send: createMailer(settings, (text) => lines.push(text)),
+    ...{ db, settings, log, runInBackground, now, hub },
+    kdf: createNodeKdf(settings.PASSWORD_HASHER ?? 'pbkdf2_sha256'),
+    sendMail: createMailer(settings, (text) => lines.push(text)),
     asset: async () => new Response(''),
   } satisfies Omit<Services, 'address'>
   const end = async () => {
-    feed.close()
-    await settled()
+    hub.close()
+    await drain()
     await close()
   }
-  return { services, lines, settled, close: end }
+  return { services, lines, settled: drain, close: end }
 }
 
 /** The app on Node, called in this process. */
@@ -70,7 +70,7 @@ export async function startNode(start: Start): Promise<Runtime> {
     services,
     ask: async (path, init, address) => app.request(path, init, { ...services, address }),
     settled,
-    clean: () => removeExpired(services.db, start.now()),
+    clean: () => purgeExpired(services.db, start.now()),
     lines: () => lines,
     close,
   }

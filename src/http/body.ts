@@ -1,0 +1,56 @@
+import type { RequestContext } from '../services.ts'
+import { invalidRequest, Problem } from './problem.ts'
+import { unknownFields } from './validation.ts'
+
+/** The largest body that is read, in bytes. */
+const MAX_BODY = 256 * 1024
+
+/**
+ * Reads the body as a JSON object; undefined if there is none and none is expected. Throws 413, 415, or 400 for a body that
+ * is not JSON in UTF-8 (`c.req.json()` would turn invalid bytes into U+FFFD, and two passwords into one).
+ */
+export async function readBody(c: RequestContext, isExpected: boolean): Promise<object | undefined> {
+  const bytes = await c.var.pauseTimeout(() => readBytes(c.req.raw)).catch(rejectBroken)
+  if (bytes.length === 0 && !isExpected) return undefined
+  if (!isJson(c.req.header('Content-Type'))) throw new Problem('unsupported_media_type')
+  const value = parseJson(bytes)
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new Problem('malformed_request', { detail: 'The body must be a JSON object.' })
+  }
+  if (!isExpected && Object.keys(value).length > 0) throw invalidRequest(unknownFields(Object.keys(value), 'body'))
+  return value
+}
+
+/** Reads the bytes of a body. `Content-Length` is believed only where HTTP itself holds the body to it. */
+async function readBytes(request: Request): Promise<Uint8Array> {
+  const length = request.headers.get('Content-Length')
+  if (length !== null && /^\d+$/.test(length) && !request.headers.has('Transfer-Encoding')) {
+    if (Number(length) > MAX_BODY) throw new Problem('payload_too_large')
+    const bytes = new Uint8Array(await request.arrayBuffer())
+    if (bytes.length > MAX_BODY) throw new Problem('payload_too_large')
+    return bytes
+  }
+  const chunks: Uint8Array<ArrayBuffer>[] = []
+  let size = 0
+  for await (const chunk of request.body ?? []) {
+    size += chunk.length
+    if (size > MAX_BODY) throw new Problem('payload_too_large')
+    chunks.push(chunk)
+  }
+  return new Uint8Array(await new Blob(chunks).arrayBuffer())
+}
+
+function rejectBroken(error: unknown): never {
+  throw error instanceof Problem ? error : new Problem('malformed_request', { detail: 'The body ended too early.' })
+}
+
+// No white space before the semicolon: zod-openapi reads the header again and does not accept any.
+const isJson = (type = '') => /^application\/json(; *charset="?utf-8"? *)?$/i.test(type)
+
+function parseJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+  } catch {
+    throw new Problem('malformed_request', { detail: 'The body is not JSON in UTF-8.' })
+  }
+}

@@ -1,0 +1,36 @@
+import { OpenAPIHono, z } from '@hono/zod-openapi'
+import { isMigrated } from '../database/migration-status.ts'
+import type { Env } from '../services.ts'
+import { retryLater } from './problem.ts'
+import { publicRoute } from './routes.ts'
+import { jsonResponse } from './schemas.ts'
+
+const Health = z.strictObject({ status: z.literal('ok') })
+
+/** The endpoints that load balancers and orchestrators ask. */
+export const health = new OpenAPIHono<Env>()
+  .openapi(
+    publicRoute({
+      method: 'get',
+      path: '/healthz',
+      operationId: 'isAlive',
+      summary: 'Check that the process runs',
+      tags: ['Health'],
+      responses: { 200: jsonResponse(Health, 'The process runs.') },
+    }),
+    (c) => c.json({ status: 'ok' as const }, 200),
+  )
+  .openapi(
+    publicRoute({
+      method: 'get',
+      path: '/readyz',
+      operationId: 'isReady',
+      summary: 'Check that the service can answer requests',
+      tags: ['Health'],
+      responses: { 200: jsonResponse(Health, 'The database is reachable and migrated.') },
+    }),
+    async (c) => {
+      if (!(await isMigrated(c.env.db))) throw retryLater('unavailable', 10, 'The database is not migrated.')
+      return c.json({ status: 'ok' as const }, 200)
+    },
+  )
