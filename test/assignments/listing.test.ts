@@ -5,7 +5,7 @@ import type { Assignment } from '../../src/assignments/assignments.ts'
 import { newId } from '../../src/crypto.ts'
 import { assignment_search, assignments, statuses } from '../../src/database/schema.ts'
 import { searchText } from '../../src/database/text.ts'
-import { few, type Json, openDocket } from '../support/fixtures.ts'
+import { fewerOnWorkers, type Json, openDocket } from '../support/fixtures.ts'
 
 const { call, createUser, db, clock } = await openDocket()
 
@@ -209,11 +209,11 @@ test('any of them together, in any order, page by page and back, are as the refe
       const counted = (await list({ ...asked, count: 'true' }, who)).body
       expect(counted.count).toBe(expected.length)
     }),
-    { numRuns: few(120), seed: 7 },
+    { numRuns: fewerOnWorkers(120), seed: 7 },
   )
 }, 60_000)
 
-test('a walk shows each row that is there throughout once, whatever comes and goes meanwhile', async () => {
+test('paging shows each lasting row once while others come and go', async () => {
   const { token } = await createUser()
   const create = async (name: string) => (await call('POST', '/assignments/', { token, body: { name } })).body.id
   const ids: string[] = []
@@ -239,7 +239,7 @@ test('a walk shows each row that is there throughout once, whatever comes and go
   }
 })
 
-test('going back from a page that has become empty shows the rows before it, the last one too', async () => {
+test('previous of a page that became empty leads to all rows before it', async () => {
   const { token } = await createUser()
   const who = { ...ada, token }
   const ids: string[] = []
@@ -256,7 +256,7 @@ test('going back from a page that has become empty shows the rows before it, the
   expect(again.previous).toBe(null)
 })
 
-test('a search of many terms that all rows have is answered, however long they are', async () => {
+test('a search of ten terms in 40 long descriptions is answered in time', async () => {
   const { token } = await createUser()
   const long = 'lorem ipsum dolor sit amet '.repeat(370)
   for (let index = 0; index < 40; index++) {
@@ -268,8 +268,8 @@ test('a search of many terms that all rows have is answered, however long they a
   expect(body).toMatchObject({ count: 40, results: { length: 20 } })
 })
 
-describe('a cursor', () => {
-  test('is good in every session of its user, with another limit, and with count', async () => {
+describe('a list cursor', () => {
+  test('also works with another limit and with count', async () => {
     const { next } = (await list({ ordering: 'name', limit: '5' })).body
     const url = new URL(next)
     url.searchParams.set('limit', '50')
@@ -281,7 +281,7 @@ describe('a cursor', () => {
     expect(body.count).toBe(expected.length)
   })
 
-  test('that is altered, or of another list or user, is refused', async () => {
+  test('is rejected when altered or used for another list or user', async () => {
     const { next } = (await list({ ordering: 'name', limit: '5', status: 'todo,done' })).body
     const change = (edit: (params: URLSearchParams) => void) => {
       const url = new URL(next)
@@ -310,7 +310,7 @@ describe('a cursor', () => {
     expect(await list(change((params) => params.set('status', 'done,todo')))).toMatchObject({ status: 200 })
   })
 
-  test('that is forged, check and all, is refused for its values, or shows what its user may see anyway', async () => {
+  test('with a forged checksum shows no more than its user may see', async () => {
     const { writeCursor } = await import('../../src/assignments/cursors.ts')
     const order = [{ by: 'updated_at', descending: true }]
     const forge = (at: string[]) => writeCursor({ at, back: false, inclusive: false }, [ada.id, {}, order])
@@ -340,7 +340,7 @@ describe('a cursor', () => {
   })
 })
 
-test('next and previous are whole URLs, and a Link header too', async () => {
+test('next and previous are full URLs and also a Link header', async () => {
   const first = await list({ limit: '5', search: 'é ü', status: 'todo,done' })
   expect(first.body).toMatchObject({ next: null, previous: null })
   expect(first.headers.get('Link')).toBe(null)
@@ -351,7 +351,7 @@ test('next and previous are whole URLs, and a Link header too', async () => {
   expect(second.headers.get('Link')).toBe(`<${second.body.next}>; rel="next", <${second.body.previous}>; rel="prev"`)
 })
 
-test('several statuses may come in one parameter or in many', async () => {
+test('several statuses may be one parameter or many', async () => {
   const one = await list('/assignments/?status=todo,done&limit=100')
   expect((await list('/assignments/?status=done&status=todo&limit=100')).body.results).toEqual(one.body.results)
 })
@@ -383,7 +383,7 @@ test.each([
   ['limit=', '/limit'],
   ['count=yes', '/count'],
   ['page=2', '/page'],
-])('%s is refused at its place', async (query, pointer) => {
+])('listing with %s is rejected with a pointer to the parameter', async (query, pointer) => {
   const { status, body } = await list(`/assignments/?${query}`)
   expect({ status, code: body.code }).toEqual({ status: 400, code: 'invalid_request' })
   expect(body.errors).toMatchObject([{ in: 'query', pointer }])

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import type { Assignment } from '../../src/assignments/assignments.ts'
 import { newId } from '../../src/crypto.ts'
 import { assignment_events, assignments, statuses } from '../../src/database/schema.ts'
-import { few, openDocket } from '../support/fixtures.ts'
+import { fewerOnWorkers, openDocket } from '../support/fixtures.ts'
 
 const { call, createUser, db, clock } = await openDocket()
 
@@ -268,7 +268,7 @@ const later = fc.oneof(
 )
 const sequence = fc.tuple(first, fc.array(later, { maxLength: 160, size: 'max' })).map((parts) => parts.flat())
 
-const runs = Number(process.env.RUNS ?? few(10))
+const runs = Number(process.env.RUNS ?? fewerOnWorkers(10))
 // Most of it is for finding the shortest sequence that fails, if one does.
 const timeout = 60_000 + runs * 2_000
 

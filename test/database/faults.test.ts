@@ -49,7 +49,7 @@ const postmaster = async () =>
 
 async function reopen() {
   database = await openEmbeddedPostgres(folder)
-  proxy.move(database.url)
+  proxy.redirect(database.url)
 }
 
 /** Sends a signal to PostgreSQL, all of it. */
@@ -91,11 +91,11 @@ const faults: Fault[] = [
   { title: 'freezes', begin: () => signal('SIGSTOP'), end: () => signal('SIGCONT'), lasts: 6_000 },
   {
     title: 'does not answer any more, without a word',
-    begin: async () => proxy.swallow(true),
-    end: async () => proxy.swallow(false),
+    begin: async () => proxy.setBlackHole(true),
+    end: async () => proxy.setBlackHole(false),
     lasts: 6_000,
   },
-  { title: 'is slow', begin: async () => proxy.hold(3_000), end: async () => proxy.hold(0), lasts: 6_000 },
+  { title: 'is slow', begin: async () => proxy.setDelay(3_000), end: async () => proxy.setDelay(0), lasts: 6_000 },
   {
     title: 'takes no more connections',
     begin: async () => {

@@ -8,8 +8,8 @@ import { startServer, temporaryFolder } from '../support/process.ts'
 const postmasterOf = async (folder: string) =>
   Number((await readFile(join(folder, 'postgres/cluster/postmaster.pid'), 'utf8')).split('\n')[0])
 
-describe('with the embedded PostgreSQL', () => {
-  test('a project that stands where nobody but its user may enter is served', async () => {
+describe('a server with the embedded PostgreSQL', () => {
+  test('starts from a project folder that only its user may enter', async () => {
     const [root, folder] = [new URL('../..', import.meta.url).pathname, await temporaryFolder()]
     await chmod(folder, 0o700)
     for (const part of ['package.json', 'src', 'drizzle'])
@@ -21,7 +21,7 @@ describe('with the embedded PostgreSQL', () => {
     expect(await server.stop()).toBe(0)
   })
 
-  test('a stranger signs up, reads the code on the terminal, and is still known after a restart', async () => {
+  test('keeps accounts across restarts and crashes', async () => {
     const DATA_DIR = await temporaryFolder()
     const first = startServer({ DATA_DIR })
     const url = await first.url()
@@ -38,21 +38,21 @@ describe('with the embedded PostgreSQL', () => {
     expect(login.status).toBe(200)
     const { token } = (await login.json()) as { token: string }
 
-    // Another start in the same folder says so and ends, and harms nothing.
+    // A second server in the same folder explains the conflict and exits.
     const rival = startServer({ DATA_DIR })
     expect(await rival.ended).toBe(1)
     expect(rival.output()).toContain(`Another Docket is using ${join(DATA_DIR, 'postgres')}`)
     const headers = { Authorization: `Bearer ${token}` }
     expect(await fetch(`${again}/accounts/`, { headers })).toMatchObject({ status: 200 })
 
-    // Killed, it leaves its PostgreSQL behind, which the next start takes over with all that was written.
+    // A killed server leaves its PostgreSQL running, and the next one takes it over.
     expect(await second.stop('SIGKILL')).toBe(null)
     const orphan = await postmasterOf(DATA_DIR)
     const third = startServer({ DATA_DIR })
     expect(await fetch(`${await third.url()}/accounts/`, { headers })).toMatchObject({ status: 200 })
     expect(await postmasterOf(DATA_DIR)).toBe(orphan)
 
-    // Killed together with its PostgreSQL, it starts again all the same.
+    // It also starts again after both were killed.
     process.kill(orphan, 'SIGKILL')
     await third.stop('SIGKILL')
     const fourth = startServer({ DATA_DIR })
@@ -60,7 +60,7 @@ describe('with the embedded PostgreSQL', () => {
     expect(await fourth.stop()).toBe(0)
   })
 
-  test('a pid file of a process that is something else by now stops nothing', async () => {
+  test('starts although its pid file names a foreign process', async () => {
     const DATA_DIR = await temporaryFolder()
     const first = startServer({ DATA_DIR })
     await first.url()
@@ -73,7 +73,7 @@ describe('with the embedded PostgreSQL', () => {
     expect(await second.stop()).toBe(0)
   })
 
-  test('two first starts at the same time: one serves, one says so', async () => {
+  test('starts once if two processes start in a new folder together', async () => {
     const DATA_DIR = await temporaryFolder()
     const servers = [startServer({ DATA_DIR }), startServer({ DATA_DIR })] as const
     const outcomes = await Promise.all(
@@ -85,7 +85,7 @@ describe('with the embedded PostgreSQL', () => {
     expect(await winner.stop()).toBe(0)
   })
 
-  test('a folder that cannot be used is named, in a sentence', async () => {
+  test('explains that DATA_DIR cannot be written', async () => {
     const file = join(await temporaryFolder(), 'file')
     await writeFile(file, '')
     for (const DATA_DIR of ['/proc/docket', '/dev/null', file, join(file, 'below')]) {
@@ -97,14 +97,14 @@ describe('with the embedded PostgreSQL', () => {
     }
   })
 
-  test('a folder may have any name', async () => {
+  test('accepts shell characters in DATA_DIR', async () => {
     const DATA_DIR = join(await temporaryFolder(), `a $HOME "b" \`id\` 'c' é`)
     const server = startServer({ DATA_DIR })
     await server.url()
     expect(await server.stop()).toBe(0)
   })
 
-  test('a taken port is named, with how to choose another, and PostgreSQL is stopped again', async () => {
+  test('explains a taken port and stops PostgreSQL again', async () => {
     const DATA_DIR = await temporaryFolder()
     const taken = createServer().listen(0, '127.0.0.1')
     onTestFinished(() => void taken.close())
@@ -116,7 +116,7 @@ describe('with the embedded PostgreSQL', () => {
     await expect(postmasterOf(DATA_DIR)).rejects.toThrow('ENOENT')
   })
 
-  test.runIf(process.getuid?.() === 0)('root can run it in a folder that nobody else may enter', async () => {
+  test.runIf(process.getuid?.() === 0)('runs as root in a folder that only root may enter', async () => {
     const folder = await temporaryFolder()
     const home = join(folder, 'private')
     await mkdir(home)

@@ -6,7 +6,6 @@ import { eq, sql } from 'drizzle-orm'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { createPasswordReset } from '../../src/accounts/password-resets.ts'
-import { hashPassword } from '../../src/accounts/passwords.ts'
 import { createSession } from '../../src/accounts/sessions.ts'
 import { createSignup } from '../../src/accounts/signups.ts'
 import { app } from '../../src/app.ts'
@@ -15,8 +14,8 @@ import { connect } from '../../src/database/connect.ts'
 import { sessions, users } from '../../src/database/schema.ts'
 import { isGood, Known, type Plan, requestsFor } from '../support/arbitraries.ts'
 import { type Answered, type Asked, type Operation, readDocument } from '../support/document.ts'
-import { type Json, openDocket, PASSWORD, PASSWORD_HASH } from '../support/fixtures.ts'
-import { quickKdf } from '../support/kdf.ts'
+import { type Json, openDocket, PASSWORD } from '../support/fixtures.ts'
+import { passwordHash } from '../support/kdf.ts'
 
 const { TARGET, DATABASE_URL = '', SEED = '20261122', RUNS } = process.env
 
@@ -33,7 +32,7 @@ const pickOf = <T>(list: T[], pick: number) => list[pick % list.length] as T
 async function fuzz(runs: number, seed: number, environment: Record<string, string>, status?: number) {
   const docket = TARGET ? undefined : await openDocket(environment)
   const { db, close } = docket ? { db: docket.db, close: async () => {} } : connect(DATABASE_URL)
-  const password = docket ? await hashPassword(quickKdf, PASSWORD) : PASSWORD_HASH
+  const password = docket?.passwordHash ?? passwordHash('pbkdf2_sha256')
   const now = () => (docket ? new Date(docket.clock.now) : new Date())
   let addresses = 0
   /** Undefined where the platform's own client refuses to send it. */
@@ -48,7 +47,7 @@ async function fuzz(runs: number, seed: number, environment: Record<string, stri
     }
     const address = environment.RATE_LIMITS ? `10.0.0.${addresses++ % 250}` : '10.0.0.1'
     const answer = docket
-      ? await app.fetch(request, { ...docket.services, kdf: quickKdf, address })
+      ? await app.fetch(request, { ...docket.services, address })
       : await fetch(request).catch((error) => {
           // A length that is not the body's, say; but not a server that hangs up.
           if (/^UND_ERR_(REQ|INVALID|NOT_SUPPORTED)/.test(error.cause?.code)) return undefined
@@ -226,14 +225,14 @@ async function fuzz(runs: number, seed: number, environment: Record<string, stri
         }
         if (requests % 500 === 0) {
           await join()
-          await docket?.settled()
+          await docket?.drain()
         }
         if (people.length > 8) people.shift()
       },
     ),
     { seed, numRuns: runs, endOnFailure: true },
   )
-  await docket?.settled()
+  await docket?.drain()
   await close()
 
   const wrong = [...complaints].map(([what, { times, shown }]) => `${times} times ${what}\n${shown}`)
@@ -247,7 +246,7 @@ async function fuzz(runs: number, seed: number, environment: Record<string, stri
     )
     console.log([`${requests} requests, seed ${seed}`, ...lines, '', ...wrong].join('\n'))
   }
-  return { counts, wrong, lines: docket?.lines() ?? [] }
+  return { counts, wrong, lines: docket?.logLines() ?? [] }
 }
 
 const escaped = (value: unknown) => encodeURIComponent(String(value).toWellFormed())

@@ -9,9 +9,9 @@ import { cloneDatabase } from '../support/fixtures.ts'
 import { createPeople, expectWhole, startLoad } from '../support/load.ts'
 import { startServer } from '../support/process.ts'
 
-// Servers that go away, under load.
+// Servers that stop or crash under load.
 
-/** A load balancer that keeps its connections, and sends a request to the next server where one refuses to connect. */
+/** Starts a load balancer that keeps connections alive and tries the next server if one refuses to connect. */
 async function startBalancer(targets: string[]) {
   const agent = new Agent({ keepAlive: true })
   let next = 0
@@ -55,7 +55,7 @@ async function openLoad() {
   return { people, owner, start }
 }
 
-test('two servers behind a balancer are restarted one after the other, and no request is lost', async () => {
+test('a rolling restart of two servers loses no request', async () => {
   const { people, owner, start } = await openLoad()
   const servers = [start(), start()]
   const targets = await Promise.all(servers.map((server) => server.url()))
@@ -72,7 +72,7 @@ test('two servers behind a balancer are restarted one after the other, and no re
   await expectWhole(owner, told)
 })
 
-test('a connection that is kept is served while its server stops, told not to come back, and no other is let in', async () => {
+test('a stopping server closes kept connections after their next response', async () => {
   const { start } = await openLoad()
   const server = start()
   const { port } = new URL(await server.url())
@@ -96,7 +96,7 @@ test('a connection that is kept is served while its server stops, told not to co
   expect(await stopped).toBe(0)
 })
 
-test('a server that is killed at any moment leaves nothing that a restart does not put right', async () => {
+test('a killed server leaves no change half done', async () => {
   const { people, owner, start } = await openLoad()
   for (let round = 0; round < 3; round++) {
     const server = start()

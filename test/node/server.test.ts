@@ -13,8 +13,8 @@ import { openRaw } from '../support/raw.ts'
 
 const JSON_TYPE = { 'Content-Type': 'application/json' }
 
-describe('with a DATABASE_URL', () => {
-  test('a database that is not migrated is not served, and the sentence says what to run', async () => {
+describe('a server with DATABASE_URL', () => {
+  test('refuses a database that is not migrated and names the command', async () => {
     const url = await emptyDatabase()
     const refused = startServer({ DATABASE_URL: url })
     expect(await refused.ended).toBe(1)
@@ -29,12 +29,12 @@ describe('with a DATABASE_URL', () => {
     expect(await server.stop()).toBe(0)
   })
 
-  test('four migrations at once all succeed', async () => {
+  test('can be migrated by four processes at the same time', async () => {
     const url = await emptyDatabase()
     await Promise.all(Array.from({ length: 4 }, () => migrate(url)))
   })
 
-  test('a wrong setting and a database that is not there are said in a sentence, without the password', async () => {
+  test('explains wrong settings and unreachable databases, without passwords', async () => {
     const wrong = startServer({ PORT: 'http', RATE_LIMITS: 'never' })
     expect(await wrong.ended).toBe(1)
     expect(wrong.output()).toBe(
@@ -48,13 +48,13 @@ describe('with a DATABASE_URL', () => {
     expect(nowhere.output()).not.toContain('secret')
   })
 
-  test('a production install serves without what only development needs, the embedded PostgreSQL among it', async () => {
+  test('works in an install without development dependencies', async () => {
     const root = new URL('../..', import.meta.url).pathname
     const folder = await temporaryFolder()
     for (const part of ['package.json', 'package-lock.json', 'src', 'drizzle']) {
       await cp(join(root, part), join(folder, part), { recursive: true })
     }
-    // What `npm ci --omit=dev` would leave, without asking the network for it.
+    // The packages that `npm ci --omit=dev` would install, without network.
     const { packages } = JSON.parse(await readFile(join(root, 'package-lock.json'), 'utf8'))
     for (const [path, { dev, devOptional, optional }] of Object.entries<Record<string, boolean>>(packages)) {
       const isKept = path.startsWith('node_modules/') && !path.includes('/node_modules/', 13)
@@ -70,7 +70,7 @@ describe('with a DATABASE_URL', () => {
     expect(migration.stdout).toMatch(/is migrated/)
   })
 
-  test('the log is JSON, a line a request, with its route and not its path', async () => {
+  test('logs a JSON line for each request, with the route instead of the path', async () => {
     const server = startServer({ DATABASE_URL: await cloneDatabase(), RATE_LIMITS: 'off' })
     const url = await server.url()
     await fetch(`${url}/accounts/sessions/secret-in-the-path/`, {
@@ -87,7 +87,7 @@ describe('with a DATABASE_URL', () => {
     expect(server.output()).not.toContain('secret-in-the-path')
   })
 
-  test('metrics are there where they are asked for, by route and not by path', async () => {
+  test('serves metrics by route on METRICS_PORT', async () => {
     const port = await freePort()
     const server = startServer({ DATABASE_URL: await cloneDatabase(), METRICS_PORT: String(port) })
     const url = await server.url()
@@ -111,10 +111,10 @@ describe('with a DATABASE_URL', () => {
     expect(await server.stop()).toBe(0)
   })
 
-  test('what is not HTTP, or too much of it, is a problem too', async () => {
+  test('answers invalid and oversized HTTP with a problem', async () => {
     const server = startServer({ DATABASE_URL: await cloneDatabase() })
     const url = await server.url()
-    // Who does not stay for the refusal does no harm.
+    // Clients that reset the connection before they read the error do no harm.
     for (let times = 0; times < 5; times++) {
       const { socket } = openRaw(url, 'CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n')
       await once(socket, 'readable')
@@ -149,7 +149,7 @@ describe('with a DATABASE_URL', () => {
     expect(await server.stop()).toBe(0)
   })
 
-  test('while two hundred logins wait, healthz answers, and what cannot be served soon is turned away', async () => {
+  test('stays responsive during 200 logins and rejects those beyond the queue', async () => {
     const server = startServer({ DATABASE_URL: await cloneDatabase(), RATE_LIMITS: 'off' })
     const url = await server.url()
     const logins = Array.from({ length: 200 }, (_, index) =>

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { assignment_events, statuses } from '../../src/database/schema.ts'
-import { few, type Json, openDocket } from '../support/fixtures.ts'
+import { fewerOnWorkers, type Json, openDocket } from '../support/fixtures.ts'
 
 const { call, createUser, db, clock } = await openDocket()
 
@@ -206,7 +206,7 @@ test('reports are as a plain computation over the log says, for any bucket, zone
       expect((await report('throughput', query, who)).body).toEqual({ ...head, results: expected.throughput })
       expect((await report('flow', query, who)).body).toEqual({ ...head, results: expected.flow })
     }),
-    { numRuns: Number(process.env.RUNS ?? few(60)), seed: 3 },
+    { numRuns: Number(process.env.RUNS ?? fewerOnWorkers(60)), seed: 3 },
   )
 }, 60_000)
 
@@ -337,7 +337,7 @@ describe('any moment of the past', () => {
   })
 
   test('shows one assignment in each of its versions, to who could see it then', async () => {
-    for (const event of log.slice(0, few(120))) {
+    for (const event of log.slice(0, fewerOnWorkers(120))) {
       for (const at of [event.at, iso(Date.parse(event.at) + 1)]) {
         for (const who of [...people, eve]) {
           const last = log.filter((other) => other.assignment === event.assignment && other.at <= at).at(-1)

@@ -1,17 +1,15 @@
-import type { Json, openDocket } from './fixtures.ts'
-
-type Docket = Awaited<ReturnType<typeof openDocket>>
+import type { Docket, Json } from './fixtures.ts'
 
 export type Person = Awaited<ReturnType<Docket['createUser']>>
 
 /** What people do to assignments, each a millisecond after the one before, and what they then hear of it. */
-export function verbsOf({ call, pass }: Docket) {
+export function verbsOf({ call, advance }: Docket) {
   const create = async ({ token }: Person, fields: object = {}): Promise<Json> => {
-    pass(1)
+    advance(1)
     return (await call('POST', '/assignments/', { token, body: { name: 'x', ...fields } })).body
   }
   const change = ({ token }: Person, { id }: Json, fields: object) => {
-    pass(1)
+    advance(1)
     return call('PATCH', `/assignments/${id}/`, { token, body: fields })
   }
   const remove = ({ token }: Person, { id }: Json) => call('DELETE', `/assignments/${id}/`, { token })

@@ -4,10 +4,10 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { openDocket } from '../support/fixtures.ts'
 import { readStream, verbsOf } from '../support/stream.ts'
 
-// What is the Worker's own. That it answers as Node does is told by the other tests of its project.
+// What only the Worker does. The other tests of the project show that it behaves like Node.
 
 const docket = await openDocket()
-const { ask, call, createUser, db, settled } = docket
+const { request, call, createUser, db, drain } = docket
 const { token } = await createUser()
 
 /** Waits until the database has no connection but this test's own; a pooler's last one takes a second. */
@@ -17,8 +17,8 @@ async function disconnected() {
   while ((await db.execute(others)).length > 0);
 }
 
-describe('a thousand requests at once', () => {
-  test('are each answered or told to come back, and leave no connection behind', async () => {
+describe('a thousand parallel requests', () => {
+  test('each succeed or get a 503, and leave no connection behind', async () => {
     const { body: made } = await call('POST', '/assignments/', { token, body: { name: 'x' } })
     const answers = await Promise.all(
       Array.from({ length: 250 }, (_, number) => [
@@ -33,7 +33,7 @@ describe('a thousand requests at once', () => {
       expect([expected[number % 4], 503]).toContain(status)
       if (status === 503) expect(Number(headers.get('Retry-After'))).toBeGreaterThan(0)
     }
-    await settled()
+    await drain()
     await disconnected()
     // What was acknowledged was done, and nothing else.
     const changed = answers.filter(({ status }, number) => number % 4 === 3 && status === 200).length
@@ -41,7 +41,7 @@ describe('a thousand requests at once', () => {
     expect(version - 1).toBeGreaterThanOrEqual(changed)
   }, 120_000)
 
-  test('of which the clients hang up take nobody’s turn', async () => {
+  test('whose clients hang up do not block later requests', async () => {
     const left = Array.from({ length: 200 }, async () => {
       const gone = new AbortController()
       const asked = call('GET', '/assignments/', { token, signal: gone.signal })
@@ -53,12 +53,12 @@ describe('a thousand requests at once', () => {
   })
 })
 
-test('a stream tells what happens while it lasts, and leaves no connection behind', async () => {
+test('a stream sends events until its session ends, then disconnects', async () => {
   const { create, change } = verbsOf(docket)
   const person = await createUser()
   const gone = new AbortController()
   const headers = { Authorization: `Bearer ${person.token}`, Accept: 'text/event-stream' }
-  const answer = await ask('/assignments/events/', { headers, signal: gone.signal }, '192.0.2.1')
+  const answer = await request('/assignments/events/', { headers, signal: gone.signal }, '192.0.2.1')
   expect([answer.status, answer.headers.get('Content-Type')]).toEqual([200, 'text/event-stream'])
   const stream = readStream(answer.body)
   const made = await create(person)
@@ -68,7 +68,7 @@ test('a stream tells what happens while it lasts, and leaves no connection behin
   expect(JSON.parse(events[1]?.data ?? '')).toMatchObject({ assignment: made.id, status: 'done', version: 2 })
   await change(person, made, { status: 'error' })
 
-  const resumed = await ask(
+  const resumed = await request(
     '/assignments/events/',
     { headers: { ...headers, 'Last-Event-ID': events[0]?.id ?? '' }, signal: gone.signal },
     '192.0.2.1',
@@ -84,7 +84,7 @@ test('a stream tells what happens while it lasts, and leaves no connection behin
   await disconnected()
 }, 60_000)
 
-test('a database that hangs up is dialled once for a request, and not without end', async () => {
+test('a request dials a database that hangs up only once', async () => {
   let dials = 0
   const database = createServer((socket) => {
     dials++
@@ -95,14 +95,14 @@ test('a database that hangs up is dialled once for a request, and not without en
   const url = `postgres://u:p@127.0.0.1:${(database.address() as AddressInfo).port}/x`
   const other = await openDocket({}, { database: url })
   expect(await other.call('GET', '/accounts/', { token })).toMatchObject({ status: 503 })
-  await other.settled()
+  await other.drain()
   expect(dials).toBe(1)
 })
 
-describe('while passwords are checked', () => {
+describe('password checks', () => {
   const logIn = (email: string) => call('POST', '/accounts/login/', { body: { email, password: 'wrong horse' } })
 
-  test('those that cannot be checked soon are turned away', async () => {
+  test('beyond the queue get a 503', async () => {
     const logins = Array.from({ length: 60 }, (_, number) => logIn(`a${number}@example.com`))
     const statuses = (await Promise.all(logins)).map(({ status }) => status)
     const checked = statuses.filter((status) => status === 401).length
@@ -111,7 +111,7 @@ describe('while passwords are checked', () => {
     expect(statuses.filter((status) => status === 503)).toHaveLength(60 - checked)
   })
 
-  test("others are answered in between, also where it is by a hash of Django's", async () => {
+  test('of a slow PBKDF2 hash let other requests through', async () => {
     const hash = `pbkdf2_sha256$1000000$salt$${btoa('x'.repeat(32))}`
     let isChecked = false
     const login = logIn((await createUser({ password: hash })).email).finally(() => {
@@ -124,7 +124,7 @@ describe('while passwords are checked', () => {
   })
 })
 
-test('a database that is not migrated is 503', async () => {
+test('a database that is not migrated gives a 503', async () => {
   const other = await openDocket()
   await other.db.execute('drop table sessions')
   expect(await other.call('GET', '/accounts/', { token })).toMatchObject({
@@ -132,25 +132,27 @@ test('a database that is not migrated is 503', async () => {
   })
 })
 
-test('an answer with an entity tag is not to be compressed on its way, which would make the tag a weak one', async () => {
+test('a response with an ETag has no-transform, which keeps the tag strong', async () => {
   const { headers } = await call('POST', '/assignments/', { token, body: { name: 'x' } })
   expect([headers.get('ETag'), headers.get('Cache-Control')]).toEqual(['"1"', 'no-store, no-transform'])
 })
 
 describe('a wrong setting', () => {
-  test('is a problem for the client, and a sentence in the log', async () => {
+  test('gives the client a problem and is explained in the log', async () => {
     const other = await openDocket({ MAIL_FROM: '', SESSION_DAYS: '0' })
     const { status, body, headers } = await other.call('GET', '/healthz')
     expect({ status, code: body.code, type: headers.get('Content-Type') }).toEqual({
       ...{ status: 500, code: 'internal_error', type: 'application/problem+json' },
     })
     expect(JSON.stringify(body)).not.toContain('SESSION_DAYS')
-    await other.settled()
-    expect(other.lines().join()).toContain('SESSION_DAYS is not usable: it should be a number of days from 1 to 3650.')
+    await other.drain()
+    expect(other.logLines().join()).toContain(
+      'SESSION_DAYS is not usable: it should be a number of days from 1 to 3650.',
+    )
   })
 })
 
-test("Swagger UI's files come from the Worker, with its headers, and nothing beside them", async () => {
+test('only the files of Swagger UI are served, with security headers', async () => {
   const script = await call('GET', '/docs/swagger-ui-bundle.js')
   expect({ status: script.status, type: script.headers.get('Content-Type') }).toEqual({
     ...{ status: 200, type: 'text/javascript; charset=utf-8' },

@@ -1,14 +1,14 @@
 import { describe, expect, test } from 'vitest'
 import { readSettings, SettingsError } from '../../src/settings.ts'
 
-test('nothing set gives the defaults, and an empty value counts as none', () => {
+test('an empty environment gives the defaults, and an empty value is unset', () => {
   const defaults = readSettings({})
   expect(defaults).toMatchObject({ HOST: '127.0.0.1', PORT: 8000, DATA_DIR: '.data', SESSION_DAYS: 30 })
   expect(defaults).toMatchObject({ TRUST_PROXY: false, RATE_LIMITS: 'on', CORS_ORIGINS: [], LOG_LEVEL: 'info' })
   expect(readSettings({ PORT: '', DATABASE_URL: '', HOME: '/x' })).toEqual(defaults)
 })
 
-test('what is set is read', () => {
+test('settings are read from the environment', () => {
   const settings = {
     ...{ PORT: '80', DATABASE_URL: 'postgres://u:p@h/d', CORS_ORIGINS: 'https://a.example, http://localhost:5173' },
     ...{ TRUST_PROXY: 'true', RESEND_API_KEY: 're_x', MAIL_FROM: 'Docket <a@b.example>' },
@@ -18,7 +18,7 @@ test('what is set is read', () => {
   })
 })
 
-describe('a wrong value is refused by name, with what would be right, and is not repeated', () => {
+describe('a wrong value is rejected with a hint and is not printed', () => {
   test.each([
     ['PORT', '80a', 'a port number from 0 to 65535'],
     ['PORT', '65536', 'a port number'],
@@ -47,11 +47,11 @@ describe('a wrong value is refused by name, with what would be right, and is not
     expect(read).not.toThrow('secret')
   })
 
-  test('all of them at once', () => {
+  test('lists all wrong values together', () => {
     expect(() => readSettings({ PORT: 'x', RATE_LIMITS: 'x' })).toThrow(/PORT.*\n.*RATE_LIMITS/)
   })
 
-  test('what is unsafe in production is refused there', () => {
+  test('rejects unsafe settings in production', () => {
     const mail = { RESEND_API_KEY: 're_x', MAIL_FROM: 'a@b.example' }
     expect(readSettings({ NODE_ENV: 'development', RATE_LIMITS: 'off' })).toMatchObject({ RATE_LIMITS: 'off' })
     expect(readSettings({ NODE_ENV: 'production', ...mail })).toMatchObject({ RATE_LIMITS: 'on' })
@@ -60,7 +60,7 @@ describe('a wrong value is refused by name, with what would be right, and is not
     expect(() => readSettings(unlimited)).toThrow(/^RATE_LIMITS is off: in production .* it should be on/)
   })
 
-  test('a key without a sender is missing one', () => {
+  test('requires MAIL_FROM with RESEND_API_KEY', () => {
     expect(() => readSettings({ RESEND_API_KEY: 're_secret' })).toThrow(/^MAIL_FROM is missing/)
   })
 })
