@@ -25,7 +25,19 @@ const workers = {
 }
 const slow = {
   extends: true as const,
-  test: { name: 'slow', include: ['test/slow/**/*.test.ts'], provide: { runtime: 'node' as const } },
+  test: {
+    name: 'slow',
+    include: ['test/slow/*.test.ts'],
+    provide: { runtime: 'node' as const },
+  },
+}
+const slowWorkers = {
+  extends: true as const,
+  test: {
+    name: 'slow-workers',
+    include: ['test/slow/worker/*.test.ts'],
+    provide: { runtime: 'workers' as const },
+  },
 }
 
 export default defineConfig(({ mode }) => ({
@@ -36,6 +48,6 @@ export default defineConfig(({ mode }) => ({
     isolate: false,
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    projects: mode === 'slow' ? [slow] : [node, workers],
+    projects: mode === 'slow' ? [slow, slowWorkers] : [node, workers],
   },
 }))

@@ -48,7 +48,7 @@ test('Swagger UI leads from sign-up to a chart and loads from this server only',
   expect(await page.title()).toBe('Docket API')
 
   expect(await tryOut(page, 'signUp', createSignupBody('ada@example.com'))).toMatchObject({ status: 202 })
-  const [code] = await server.printed(/(?<=│ )[0-9A-Z]{4}(-[0-9A-Z]{4}){3}$/m)
+  const [code] = await server.waitForOutput(/(?<=│ )[0-9A-Z]{4}(-[0-9A-Z]{4}){3}$/m)
   expect(await tryOut(page, 'activateAccount', { code })).toMatchObject({ status: 200 })
   const login = await tryOut(page, 'logIn', { email: 'ada@example.com', password: PASSWORD })
   expect(login.status).toBe(200)

@@ -17,12 +17,12 @@ describe('a server with DATABASE_URL', () => {
   test('refuses a database that is not migrated and names the command', async () => {
     const url = await emptyDatabase()
     const refused = startServer({ DATABASE_URL: url })
-    expect(await refused.ended).toBe(1)
+    expect(await refused.exitCode).toBe(1)
     expect(refused.output()).toMatch(/is not migrated to this version of Docket\. Run: npm run db:migrate/)
     expect(refused.output()).not.toMatch(/ at .*:\d+:\d+/)
 
     const migration = startServer({ DATABASE_URL: url }, ['migrate'])
-    expect(await migration.ended).toBe(0)
+    expect(await migration.exitCode).toBe(0)
     expect(migration.output()).toMatch(/is migrated\./)
     const server = startServer({ DATABASE_URL: url })
     expect(await fetch(`${await server.url()}/readyz`)).toMatchObject({ status: 200 })
@@ -36,14 +36,14 @@ describe('a server with DATABASE_URL', () => {
 
   test('explains wrong settings and unreachable databases, without passwords', async () => {
     const wrong = startServer({ PORT: 'http', RATE_LIMITS: 'never' })
-    expect(await wrong.ended).toBe(1)
+    expect(await wrong.exitCode).toBe(1)
     expect(wrong.output()).toBe(
       'Docket did not start.\n' +
         'PORT is not usable: it should be a port number from 0 to 65535.\n' +
         'RATE_LIMITS is not usable: it should be on or off.\n',
     )
     const nowhere = startServer({ DATABASE_URL: 'postgres://docket:secret@127.0.0.1:1/docket' })
-    expect(await nowhere.ended).toBe(1)
+    expect(await nowhere.exitCode).toBe(1)
     expect(nowhere.output()).toContain('The database docket at 127.0.0.1:1 cannot be used (ECONNREFUSED)')
     expect(nowhere.output()).not.toContain('secret')
   })
@@ -77,7 +77,7 @@ describe('a server with DATABASE_URL', () => {
       method: 'DELETE',
       headers: { 'X-Request-Id': 'mine' },
     })
-    const [line] = await server.printed(/^\{.*"mine".*\}$/m)
+    const [line] = await server.waitForOutput(/^\{.*"mine".*\}$/m)
     expect(JSON.parse(line)).toMatchObject({
       ...{ level: 'info', request_id: 'mine', method: 'DELETE', route: '/accounts/sessions/:id', status: 401 },
       ...{ ms: expect.any(Number), time: expect.stringMatching(/Z$/) },
@@ -106,7 +106,7 @@ describe('a server with DATABASE_URL', () => {
     }
     expect(told).toContain('process_resident_memory_bytes')
     const second = startServer({ DATABASE_URL: await cloneDatabase(), METRICS_PORT: String(port) })
-    expect(await second.ended).toBe(1)
+    expect(await second.exitCode).toBe(1)
     expect(second.output()).toContain(`METRICS_PORT ${port} of 127.0.0.1 cannot be listened on (EADDRINUSE).`)
     expect(await server.stop()).toBe(0)
   })
