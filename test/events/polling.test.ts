@@ -1,11 +1,11 @@
 import postgres from 'postgres'
 import { afterAll, describe, expect, test } from 'vitest'
 import { type Json, openDocket } from '../support/fixtures.ts'
-import { told, verbsOf } from '../support/stream.ts'
+import { assignmentActions, summarize } from '../support/stream.ts'
 
 const docket = await openDocket()
 const { call, createUser, url } = docket
-const { create, change, remove, poll } = verbsOf(docket)
+const { create, change, remove, poll } = assignmentActions(docket)
 const owner = postgres(url, { max: 1, onnotice: () => {} })
 afterAll(() => owner.end())
 
@@ -21,7 +21,7 @@ describe('polling for events', () => {
     await change(ada, made, { status: 'done' })
     await remove(ada, made)
     const second = await poll(ada, first.next)
-    expect(told(second.results)).toEqual(['created 1', 'changed 2', 'deleted 3'])
+    expect(summarize(second.results)).toEqual(['created 1', 'changed 2', 'deleted 3'])
     const history = (await call('GET', `/assignments/${made.id}/history/`, { token: ada.token })).body.results
     expect(second.results).toEqual(history)
     expect((await poll(ada, second.next)).results).toEqual([])
@@ -57,8 +57,8 @@ describe('polling for events', () => {
     await change(ada, made, { assignee: ada.id, name: 'y' })
     await change(ada, made, { status: 'done' })
     const [adas, bobs, eves] = await Promise.all([ada, bob, eve].map((who, index) => poll(who, since[index]?.next)))
-    expect(told(adas?.results ?? [])).toEqual(['created 1', 'changed 2', 'changed 3', 'changed 4', 'changed 5'])
-    expect(told(bobs?.results ?? [])).toEqual(['changed 2', 'changed 3', 'changed 4'])
+    expect(summarize(adas?.results ?? [])).toEqual(['created 1', 'changed 2', 'changed 3', 'changed 4', 'changed 5'])
+    expect(summarize(bobs?.results ?? [])).toEqual(['changed 2', 'changed 3', 'changed 4'])
     expect(eves?.results).toEqual([])
     for (const [who, seen] of [
       [ada, adas],
@@ -84,7 +84,7 @@ describe('polling for events', () => {
       [{ assignment: made.id.toUpperCase(), status: 'todo' }, ['created 1', 'changed 2']],
       [{ assignment: ada.id }, []],
     ] as const) {
-      expect([query, told((await poll(ada, 'start', query)).results)]).toEqual([query, expected])
+      expect([query, summarize((await poll(ada, 'start', query)).results)]).toEqual([query, expected])
     }
     const eve = await createUser()
     expect((await poll(eve, 'start', { assignment: made.id })).results).toEqual([])

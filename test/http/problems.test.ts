@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { connect } from '../../src/database/connect.ts'
 import { cloneDatabase, openDocket, PASSWORD } from '../support/fixtures.ts'
+import { until } from '../support/wait.ts'
 
 const docket = await openDocket({ CORS_ORIGINS: 'https://app.example.com' })
 const { call, createUser } = docket
@@ -205,9 +206,9 @@ describe('a database that fails', () => {
     await locker.db.execute('begin')
     await locker.db.execute('lock table sessions in access exclusive mode')
     expect(await call('GET', '/accounts/', { token })).toMatchObject({ status: 503, body: { code: 'unavailable' } })
-    // Until it has arrived, the cancellation could meet the statement after.
+    // A late cancellation would hit the next statement.
     const waiting = "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
-    while ((await docket.db.execute(waiting)).length > 0);
+    await until(async () => (await docket.db.execute(waiting)).length === 0)
     await locker.db.execute('rollback')
     expect(await call('GET', '/accounts/', { token })).toMatchObject({ status: 200 })
     await locker.close()

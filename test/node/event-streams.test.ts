@@ -9,11 +9,11 @@ import { createHub, type Pace } from '../../src/events/hub.ts'
 import { START } from '../../src/events/log.ts'
 import { cloneDatabase, type Json, openDocket } from '../support/fixtures.ts'
 import { openServices } from '../support/runtimes.ts'
-import { type Person, readStream, verbsOf } from '../support/stream.ts'
+import { assignmentActions, type Person, readStream } from '../support/stream.ts'
 
 const docket = await openDocket()
 const { call, createUser, db, url, now, advance, clock } = docket
-const { create, change, remove, poll } = verbsOf(docket)
+const { create, change, remove, poll } = assignmentActions(docket)
 const { services, close } = openServices({ url, now, environment: {} })
 const owner = postgres(url, { max: 4, onnotice: () => {} })
 afterAll(() => owner.end())

@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import postgres from 'postgres'
 import { describe, expect, inject, test } from 'vitest'
+import { connect } from '../../src/database/connect.ts'
 import { migrate } from '../../src/database/migrate.ts'
+import { isMigrated } from '../../src/database/migration-status.ts'
 import { freePort } from '../../src/node/embedded-postgres.ts'
 import { cloneDatabase, PASSWORD, post } from '../support/fixtures.ts'
 import { startServer, temporaryFolder } from '../support/process.ts'
@@ -32,6 +34,9 @@ describe('a server with DATABASE_URL', () => {
   test('can be migrated by four processes at the same time', async () => {
     const url = await emptyDatabase()
     await Promise.all(Array.from({ length: 4 }, () => migrate(url)))
+    const { db, close } = connect(url, { max: 1 })
+    expect(await isMigrated(db)).toBe(true)
+    await close()
   })
 
   test('explains wrong settings and unreachable databases, without passwords', async () => {
