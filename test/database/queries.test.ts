@@ -5,16 +5,16 @@ import { newId } from '../../src/crypto.ts'
 import { connect } from '../../src/database/connect.ts'
 import { listEventsOf } from '../../src/events/log.ts'
 import { openDocket } from '../support/fixtures.ts'
-import { type Asked, explain, modes, type Plan } from '../support/plans.ts'
+import { explain, type PlanNode, planModes, type Statement } from '../support/plans.ts'
 import { startProxy } from '../support/proxy.ts'
 import { openServices } from '../support/runtimes.ts'
 
 // What the database is asked, and how it finds the answer among 30,000 assignments of 200 people, half of them Ada's.
 
-const asked: Asked[] = []
+const asked: Statement[] = []
 const told = {
   max: 1,
-  debug: (_: number, text: string, parameters: Asked['parameters']) => asked.push({ text, parameters }),
+  debug: (_: number, text: string, parameters: Statement['parameters']) => asked.push({ text, parameters }),
 }
 const { call, createUser, url, now } = await openDocket({}, told)
 const { db, close } = connect(url, told)
@@ -49,13 +49,13 @@ const someOfAdas = first.results[50].id
 const tip = (await call('GET', '/assignments/events/', { token: ada.token })).body.next
 
 /** The scans of what there is a lot of; TimescaleDB's own node only passes on what those of the chunks have found. */
-const scansIn = (plan: Plan[]) =>
+const scansIn = (plan: PlanNode[]) =>
   plan.filter(
     (node) => node['Node Type'] !== 'Custom Scan' && /^(assignment|_hyper)/.test(String(node['Relation Name'])),
   )
 
 /** The rows that scans have looked at. */
-const looked = (scans: Plan[]) =>
+const looked = (scans: PlanNode[]) =>
   scans
     .map((node) => {
       const removed = Number(node['Rows Removed by Filter'] ?? 0) + Number(node['Rows Removed by Index Recheck'] ?? 0)
@@ -101,11 +101,11 @@ const queries: [who: typeof ada, path: string, most: number][] = [
   [bob, '/assignments/events/?cursor=start&limit=100', 3_700],
 ]
 
-describe.each(modes)('by an index, with %s', (mode) => {
+describe.each(planModes)('by an index, with %s', (mode) => {
   test.each(queries.map(([who, path, most]) => [path, who, most] as const))('%s', async (path, who, most) => {
     asked.length = 0
     expect(await call('GET', path, { token: who.token })).toMatchObject({ status: 200 })
-    const scans: Plan[] = []
+    const scans: PlanNode[] = []
     for (const one of [...asked]) scans.push(...scansIn(await explain(owner, one, mode)))
     expect(scans.map((node) => `${node['Node Type']} on ${node['Relation Name']}`)).not.toContain(
       expect.stringContaining('Seq Scan'),
@@ -114,7 +114,7 @@ describe.each(modes)('by an index, with %s', (mode) => {
   })
 })
 
-test.each(modes)('a look for all followers reads what is new and no more, with %s', async (mode) => {
+test.each(planModes)('a look for all followers reads what is new and no more, with %s', async (mode) => {
   const { body } = await call('POST', '/assignments/', { token: ada.token, body: { name: 'x', assignee: bob.id } })
   const [position, at, event] = JSON.parse(Buffer.from(tip, 'base64url').toString())[0]
   const place = { position, at, event }
@@ -126,7 +126,7 @@ test.each(modes)('a look for all followers reads what is new and no more, with %
     asked.length = 0
     const page = await listEventsOf(db, [...audience], place, place, 100, now())
     expect(page).toMatchObject({ events: found ? [{ assignment: body.id }] : [] })
-    const scans = scansIn(await explain(owner, asked.at(-1) as Asked, mode))
+    const scans = scansIn(await explain(owner, asked.at(-1) as Statement, mode))
     expect(scans.map((node) => node['Node Type'])).not.toContain('Seq Scan')
     expect(looked(scans)).toBeLessThanOrEqual(10)
   }
@@ -137,7 +137,7 @@ test.each(modes)('a look for all followers reads what is new and no more, with %
 test('who catches up reads own events from an index, and as many others as the page shows', async () => {
   asked.length = 0
   await call('GET', '/assignments/events/?cursor=start&limit=100', { token: bob.token })
-  const scans = scansIn(await explain(owner, asked.at(-1) as Asked, 'force_generic_plan'))
+  const scans = scansIn(await explain(owner, asked.at(-1) as Statement, 'force_generic_plan'))
   const byPerson = scans.filter((node) => /(assignee|creator)_at_index/.test(String(node['Index Name'])))
   expect(byPerson.length).toBeGreaterThanOrEqual(3)
   expect(new Set(byPerson.map((node) => node['Node Type']))).toEqual(new Set(['Index Only Scan']))

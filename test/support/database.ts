@@ -8,12 +8,12 @@ import { openEmbeddedPostgres } from '../../src/node/embedded-postgres.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** A migrated and empty database, to be cloned and never written to. */
+    /** The URL of a migrated, empty database that tests clone. */
     template: string
   }
 }
 
-/** One PostgreSQL for all test files, embedded or that of TEST_DATABASE_URL, with a template that each file clones. */
+/** Opens the PostgreSQL of all test files, embedded or at TEST_DATABASE_URL, with a template that each file clones. */
 export default async function setup(project: TestProject) {
   const server = process.env.TEST_DATABASE_URL
     ? { url: process.env.TEST_DATABASE_URL, stop: async () => {} }
@@ -24,7 +24,7 @@ export default async function setup(project: TestProject) {
   const template = new URL(server.url)
   template.pathname = `/${name}`
   await migrate(template.href)
-  await close(admin, name)
+  await disallowConnections(admin, name)
   project.provide('template', template.href)
 
   return async () => {
@@ -35,8 +35,8 @@ export default async function setup(project: TestProject) {
   }
 }
 
-/** A database can be cloned only while nobody is connected to it, and TimescaleDB's workers would be. */
-async function close(admin: postgres.Sql, name: string) {
+/** Keeps TimescaleDB's workers away: a database can be cloned only while nobody is connected to it. */
+async function disallowConnections(admin: postgres.Sql, name: string) {
   await admin.unsafe(`alter database ${name} allow_connections false`)
   await admin`select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = ${name}`
 }
