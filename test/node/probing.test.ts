@@ -1,4 +1,3 @@
-import { readdir, readFile } from 'node:fs/promises'
 import { sql } from 'drizzle-orm'
 import { describe, expect, test } from 'vitest'
 import type { Kdf } from '../../src/accounts/passwords.ts'
@@ -100,15 +99,4 @@ describe('client input', () => {
       expect([typeof route, typeof status, typeof ms]).toEqual(['string', 'number', 'number'])
     }
   })
-})
-
-test('every test that SECURITY.md names is there', async () => {
-  const folder = new URL('..', import.meta.url)
-  const sources = (await readdir(folder, { recursive: true }))
-    .filter((file) => file.endsWith('.test.ts'))
-    .map((file) => readFile(new URL(file, folder), 'utf8'))
-  const source = (await Promise.all(sources)).join('')
-  const titles = (await readFile(new URL('../SECURITY.md', folder), 'utf8')).matchAll(/“([^”]+)”/g)
-  const missing = [...titles].map(([, title]) => title as string).filter((title) => !source.includes(title))
-  expect(missing).toEqual([])
 })
