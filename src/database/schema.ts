@@ -15,14 +15,14 @@ import {
 } from 'drizzle-orm/pg-core'
 import { caseless, nameOrder } from './text.ts'
 
-// In RFC 3339 with milliseconds, as the connection gives them: Drizzle's own `timestamp` gives a Date.
+// The connection returns times as RFC 3339 texts with milliseconds; Drizzle's own `timestamp` would return a Date.
 const instant = customType<{ data: string }>({ dataType: () => 'timestamp (3) with time zone' })
 
 const instants = customType<{ data: string[] }>({ dataType: () => 'timestamp (3) with time zone[]' })
 
 const bytes = customType<{ data: Uint8Array }>({ dataType: () => 'bytea' })
 
-/** Accounts. A row is here only once its address is proven. */
+/** Accounts. Their addresses have been verified. */
 export const users = pgTable(
   'users',
   {
@@ -31,7 +31,7 @@ export const users = pgTable(
     first_name: text().notNull(),
     last_name: text().notNull(),
     password: text().notNull(),
-    /** Counts the passwords that this account has had: a session is good only for the one it was made with. */
+    /** The number of passwords that the account has had. A session counts only for the one it was created with. */
     password_version: integer().notNull().default(1),
     created_at: instant().notNull(),
     updated_at: instant().notNull(),
@@ -39,7 +39,7 @@ export const users = pgTable(
   (table) => [uniqueIndex('users_email_key').on(caseless(table.email))],
 )
 
-/** Sign-ups that wait for their code. Each carries all that its account will be made of; an address may have several. */
+/** Sign-ups that wait for their code. Each holds everything that its account needs; an address may have several. */
 export const signups = pgTable(
   'signups',
   {
@@ -54,7 +54,7 @@ export const signups = pgTable(
   (table) => [index('signups_email_idx').on(caseless(table.email)), index().on(table.expires_at)],
 )
 
-/** The one live reset code of an account. */
+/** The reset code of an account; there is at most one. */
 export const password_resets = pgTable(
   'password_resets',
   {
@@ -83,14 +83,14 @@ export const sessions = pgTable(
   (table) => [index().on(table.user_id), index().on(table.expires_at)],
 )
 
-/** The newest attempts of one subject under one limit; `key` is a hash, so that no address or e-mail stands here. */
+/** The latest attempts of one subject under one limit. `key` is a hash, so no IP or e-mail address is stored here. */
 export const rate_limits = pgTable(
   'rate_limits',
   { key: text().primaryKey(), attempts: instants().notNull(), expires_at: instant().notNull() },
   (table) => [index().on(table.expires_at)],
 )
 
-/** Passwords that everyone tries first, in lower case; filled when migrating, and yours to add to. */
+/** Common passwords in lower case. Each migration adds the list; operators may add more. */
 export const common_passwords = pgTable('common_passwords', { password: text().primaryKey() })
 
 export const statuses = ['todo', 'in progress', 'done', 'error'] as const
