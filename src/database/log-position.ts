@@ -3,7 +3,7 @@ import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import { assignment_events } from './schema.ts'
 
 /** By how much clocks may be apart: no event is logged later than another whose time is so many days after its own. */
-export const MOST_SKEW_DAYS = 30
+export const MAX_CLOCK_SKEW_DAYS = 30
 
 /**
  * The event of the greatest position; looked for among recent ones and, only where there are none, among all. A limit of
@@ -42,4 +42,4 @@ export async function continuePositions(db: PostgresJsDatabase): Promise<void> {
   })
 }
 
-const newest: SQL = newestEvent(sql`true`, sql`at >= now() - ${sql.raw(`interval '${MOST_SKEW_DAYS} days'`)}`)
+const newest: SQL = newestEvent(sql`true`, sql`at >= now() - ${sql.raw(`interval '${MAX_CLOCK_SKEW_DAYS} days'`)}`)

@@ -3,25 +3,34 @@ import type { Background } from '../background.ts'
 import type { Database } from '../database/connect.ts'
 import { describeError, type Log } from '../log.ts'
 import {
-  type Interest,
-  isBeyond,
-  isWhole,
-  type Logged,
+  type EventFilter,
+  type EventPage,
+  type LogEvent,
   listEvents,
-  listEventsOf,
-  type Page,
-  type Place,
+  listEventsOfAudience,
+  publicEvent,
 } from './log.ts'
+import { earlier, isAfter, type LogPosition, later, positionOf } from './position.ts'
 
 /** Passes changes on to those who follow them, as streams of server-sent events (HTML's standard, 9.2). */
 export type Hub = {
   /** A stream of what comes after a place, or from now on, that begins with the page that was read from there. */
-  follow(follower: Follower, place: Place | undefined, page: Page, signal: AbortSignal): ReadableStream<Uint8Array>
+  follow(
+    follower: Follower,
+    place: LogPosition | undefined,
+    page: EventPage,
+    signal: AbortSignal,
+  ): ReadableStream<Uint8Array>
   /** Ends all streams; their clients are told to come back soon, but not all at once. */
   close(): void
 }
 
-export type Follower = { caller: string; session: string; interest: Interest; cursorOf: (place: Place) => string }
+export type Follower = {
+  caller: string
+  session: string
+  filter: EventFilter
+  cursorOf: (place: LogPosition) => string
+}
 
 /** Milliseconds: between queries, between signs of life, of a stream's life, between looks at its session. */
 export type Pace = { tick?: number; heartbeat?: number; life?: number; sessions?: number }
@@ -40,9 +49,9 @@ type Stream = Follower & {
   controller: ReadableStreamDefaultController<Uint8Array>
   state: 'live' | 'reading' | 'behind'
   /** What its reader was given, or need not be: every event up to here. */
-  place: Place
+  place: LogPosition
   /** The last place whose cursor the reader was given. */
-  told: Place
+  told: LogPosition
   heartbeat: number
   end: number
 }
@@ -64,7 +73,7 @@ export function createHub(
 
   return { follow, close }
 
-  function follow(follower: Follower, place: Place | undefined, page: Page, signal: AbortSignal) {
+  function follow(follower: Follower, place: LogPosition | undefined, page: EventPage, signal: AbortSignal) {
     let controller: Stream['controller'] | undefined
     const body = new ReadableStream<Uint8Array>(
       {
@@ -136,9 +145,9 @@ export function createHub(
     const live = [...streams].filter(({ state }) => state === 'live')
     if (live.length === 0) return false
     const places = live.map(({ place }) => place)
-    const [first, last] = [places.reduce(lesser), places.reduce(greater)]
+    const [first, last] = [places.reduce(earlier), places.reduce(later)]
     const people = [...new Set(live.map(({ caller }) => caller))]
-    const page = await listEventsOf(db, people, first, last, PAGE, now())
+    const page = await listEventsOfAudience(db, { audience: people, from: first, known: last, limit: PAGE }, now())
     isFailing = false
     if (typeof page === 'string') {
       // Each of them is told by the answer to its next request.
@@ -159,7 +168,7 @@ export function createHub(
       if (time < stream.heartbeat) return
       stream.heartbeat = time + heartbeat
       // An event of somebody else, at which a full page happened to end, is not named to this one.
-      const isNew = isWhole(stream.place) && isBeyond(stream.place, stream.told)
+      const isNew = stream.place.kind === 'head' && isAfter(stream.place, stream.told)
       if (isNew) stream.told = stream.place
       write(stream, isNew ? `: still here\nid: ${stream.cursorOf(stream.place)}\n\n` : ': still here\n\n')
     } else if (time >= stream.heartbeat + heartbeat) {
@@ -180,7 +189,11 @@ export function createHub(
   async function catchUp(stream: Stream) {
     stream.state = 'reading'
     try {
-      const page = await listEvents(db, stream.caller, stream.interest, stream.place, PAGE, now())
+      const page = await listEvents(
+        db,
+        { caller: stream.caller, filter: stream.filter, from: stream.place, limit: PAGE },
+        now(),
+      )
       isFailing = false
       if (typeof page === 'string') return end(stream)
       if (page.events.length > 0) await endLoggedOut([stream])
@@ -192,35 +205,35 @@ export function createHub(
     }
   }
 
-  function take(stream: Stream, { events, next, isFull }: Page) {
-    for (const event of events) if (!offer(stream, event, JSON.stringify(shown(event)))) return
+  function take(stream: Stream, { events, next, isFull }: EventPage) {
+    for (const event of events) if (!offer(stream, event, JSON.stringify(publicEvent(event)))) return
     stream.place = next
     if (isFull) catchUp(stream)
     else stream.state = 'live'
   }
 
-  function passOn({ events, next }: Page, live: Stream[]) {
+  function passOn({ events, next }: EventPage, live: Stream[]) {
     const byCaller = Map.groupBy(live, ({ caller }) => caller)
     for (const event of events) {
       const audience = [...new Set(peopleOf(event))].flatMap((person) => byCaller.get(person ?? '') ?? [])
-      const data = audience.length > 0 ? JSON.stringify(shown(event)) : ''
+      const data = audience.length > 0 ? JSON.stringify(publicEvent(event)) : ''
       for (const stream of audience) {
-        if (stream.state === 'live' && isOfInterest(event, stream.interest) && isBeyond(event, stream.place)) {
+        if (stream.state === 'live' && isOfInterest(event, stream.filter) && isAfter(positionOf(event), stream.place)) {
           offer(stream, event, data)
         }
       }
     }
-    for (const stream of live) if (stream.state === 'live') stream.place = greater(stream.place, next)
+    for (const stream of live) if (stream.state === 'live') stream.place = later(stream.place, next)
   }
 
   /** Gives an event to a stream whose reader has room for it; others are behind from here on. */
-  function offer(stream: Stream, event: Logged, data: string): boolean {
+  function offer(stream: Stream, event: LogEvent, data: string): boolean {
     if (!streams.has(stream)) return false
     if (!hasRoom(stream)) {
       stream.state = 'behind'
       return false
     }
-    const place = { position: event.position, at: event.at, event: event.id }
+    const place = positionOf(event)
     write(stream, `event: ${event.kind}\nid: ${stream.cursorOf(place)}\ndata: ${data}\n\n`)
     stream.place = place
     stream.told = place
@@ -238,14 +251,9 @@ const write = ({ controller }: Stream, text: string) => controller.enqueue(encod
 
 const hasRoom = ({ controller }: Stream) => (controller.desiredSize ?? 0) > 0
 
-const lesser = (one: Place, other: Place) => (isBeyond(one, other) ? other : one)
-const greater = (one: Place, other: Place) => (isBeyond(one, other) ? one : other)
+const peopleOf = ({ creator, assignee, old_assignee }: LogEvent) => [creator, assignee, old_assignee]
 
-const peopleOf = ({ creator, assignee, old_assignee }: Logged) => [creator, assignee, old_assignee]
-
-const shown = ({ position, old_assignee, ...event }: Logged) => event
-
-const isOfInterest = (event: Logged, { status, assignee, creator, assignment }: Interest) =>
+const isOfInterest = (event: LogEvent, { status, assignee, creator, assignment }: EventFilter) =>
   (!status || status.includes(event.status)) &&
   (!assignee || assignee === event.assignee) &&
   (!creator || creator === event.creator) &&

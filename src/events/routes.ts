@@ -7,7 +7,8 @@ import { Problem, retryLater } from '../http/problem.ts'
 import { protectedRoute } from '../http/routes.ts'
 import { cursor, header, limit } from '../http/schemas.ts'
 import type { Env } from '../services.ts'
-import { type Interest, keysOf, listEvents, type Place, placeOf, placeShape, START } from './log.ts'
+import { type EventFilter, listEvents, publicEvent } from './log.ts'
+import { cursorKeys, fromCursorKeys, type LogPosition, START, toCursorKeys } from './position.ts'
 
 const STREAM = 'text/event-stream'
 
@@ -75,18 +76,19 @@ export const eventRoutes = new OpenAPIHono<Env>().openapi(
     const { account, id: session } = c.var.session
     const { limit, cursor: given, ...query } = c.req.valid('query')
     const caller = account.id
-    const interest = { ...query, assignee: idOf(query.assignee, caller), creator: idOf(query.creator, caller) }
-    const place = placeIn(c.req.valid('header')['last-event-id'] || given, [caller, interest, 'events'])
-    const page = await listEvents(db, caller, interest, place, limit, now())
-    if (page === 'unknown_place') throw new Problem('invalid_cursor', { detail: 'The log does not have it any more.' })
+    const filter = { ...query, assignee: idOf(query.assignee, caller), creator: idOf(query.creator, caller) }
+    const place = placeIn(c.req.valid('header')['last-event-id'] || given, [caller, filter, 'events'])
+    const page = await listEvents(db, { caller, filter, from: place, limit }, now())
+    if (page === 'unknown_position')
+      throw new Problem('invalid_cursor', { detail: 'The log does not have it any more.' })
     if (page === 'foreign_log') {
       log.error({ request_id: c.var.requestId }, 'the log is of another cluster: run npm run db:migrate')
       throw retryLater('unavailable', 10, 'The database is not migrated.')
     }
 
-    const follower = { caller, session, interest, cursorOf: cursorsOf(caller, interest) }
+    const follower = { caller, session, filter, cursorOf: cursorsOf(caller, filter) }
     if (!prefers(c, STREAM)) {
-      const results = page.events.map(({ position, old_assignee, ...event }) => event as z.output<typeof Event>)
+      const results = page.events.map((event) => publicEvent(event) as z.output<typeof Event>)
       return c.json({ next: follower.cursorOf(page.next), results }, 200)
     }
     // A proxy that gathers an answer first would hold back its events (nginx's documentation of proxy_buffering).
@@ -99,16 +101,16 @@ export const eventRoutes = new OpenAPIHono<Env>().openapi(
 // Here, since an assignment's path would take it.
 eventRoutes.all('/events', methodNotAllowed('GET, HEAD'))
 
-const listOf = (caller: string, interest: Interest) => [caller, interest, 'events']
+const listOf = (caller: string, filter: EventFilter) => [caller, filter, 'events']
 
-const cursorsOf = (caller: string, interest: Interest) => (place: Place) =>
-  writeCursor({ at: keysOf(place), back: false, inclusive: false }, listOf(caller, interest))
+const cursorsOf = (caller: string, filter: EventFilter) => (place: LogPosition) =>
+  writeCursor({ at: toCursorKeys(place), back: false, inclusive: false }, listOf(caller, filter))
 
 /** The place that a cursor of this list stands for; undefined for none. */
-function placeIn(cursor: string | undefined, list: unknown): Place | undefined {
+function placeIn(cursor: string | undefined, list: unknown): LogPosition | undefined {
   if (cursor === undefined) return undefined
   if (cursor === 'start') return START
-  const read = readCursor(cursor, list, placeShape)
+  const read = readCursor(cursor, list, cursorKeys)
   if (!read) throw new Problem('invalid_cursor')
-  return placeOf(read.at)
+  return fromCursorKeys(read.at)
 }

@@ -6,7 +6,7 @@ import { connect } from '../../src/database/connect.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { isMigrated } from '../../src/database/migration-status.ts'
 import { createHub, type Pace } from '../../src/events/hub.ts'
-import { START } from '../../src/events/log.ts'
+import { START } from '../../src/events/position.ts'
 import { cloneDatabase, type Json, openDocket } from '../support/fixtures.ts'
 import { openServices } from '../support/runtimes.ts'
 import { type Person, readStream, verbsOf } from '../support/stream.ts'
@@ -265,7 +265,7 @@ describe('a stream', () => {
   test('is not begun for a reader who has left before', async () => {
     const { id: caller } = await createUser()
     const [session] = await owner`select id from sessions where user_id = ${caller}`
-    const follower = { caller, session: session?.id, interest: {}, cursorOf: () => 'x' }
+    const follower = { caller, session: session?.id, filter: {}, cursorOf: () => 'x' }
     const page = { events: [], next: START, isFull: false }
     const stream = readStream(hubOf({}).follow(follower, undefined, page, AbortSignal.abort()))
     expect(await stream.next()).toMatchObject({ id: 'x' })
