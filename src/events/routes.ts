@@ -86,15 +86,15 @@ export const eventRoutes = new OpenAPIHono<Env>().openapi(
       throw retryLater('unavailable', 10, 'The database is not migrated.')
     }
 
-    const follower = { caller, session, filter, cursorOf: cursorsOf(caller, filter) }
+    const subscriber = { caller, session, filter, toCursor: cursorsOf(caller, filter) }
     if (!prefers(c, STREAM)) {
       const results = page.events.map((event) => publicEvent(event) as z.output<typeof Event>)
-      return c.json({ next: follower.cursorOf(page.next), results }, 200)
+      return c.json({ next: subscriber.toCursor(page.next), results }, 200)
     }
     // A proxy that gathers an answer first would hold back its events (nginx's documentation of proxy_buffering).
     const headers = { 'Content-Type': STREAM, 'X-Accel-Buffering': 'no' }
     if (c.req.method === 'HEAD' || c.var.hasTimedOut) return c.body(null, 200, headers)
-    return c.body(hub.follow(follower, place, page, c.req.raw.signal), 200, headers)
+    return c.body(hub.subscribe(subscriber, place, page, c.req.raw.signal), 200, headers)
   },
 )
 
