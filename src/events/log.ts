@@ -7,44 +7,39 @@ import { MAX_CLOCK_SKEW_DAYS, newestEvent } from '../database/log-position.ts'
 import { assignment_events } from '../database/schema.ts'
 import { type LogPosition, positionOf, START } from './position.ts'
 
-type Row = typeof assignment_events.$inferSelect
+/** A change with the assignment after it, the assignee before it, and its position in the log. */
+export type LogEvent = Omit<
+  typeof assignment_events.$inferSelect,
+  'created_at' | 'started_at' | 'old_status' | 'position'
+> & { position: string }
 
-/** A change with the assignment after it, as its readers see it. */
-export type Event = Omit<Row, 'created_at' | 'started_at' | 'old_status' | 'old_assignee' | 'position'>
-
-/** An event with its position in the log and the assignee before the change. */
-export type LogEvent = Event & { position: string; old_assignee: string | null }
+/** Returns what readers get of an event. */
+export const publicEvent = ({ position, old_assignee, ...event }: LogEvent) => event
 
 /** Narrows a caller's events by the assignment after the change. */
 export type EventFilter = Filter & { assignment?: string | undefined }
+
+export type EventQuery = { caller: string; filter: EventFilter; from: LogPosition; limit: number }
 
 /** Events, oldest first, and the position to read on from. `isFull` tells that there may be more events already. */
 export type EventPage = { events: LogEvent[]; next: LogPosition; isFull: boolean }
 
 /**
- * Why a position cannot be read from: its event is not in the log (removed, or never there), or the log was restored from
- * another database cluster and not migrated since.
+ * Why a position cannot be read from: its event is not in the log, or the log was restored from another database cluster
+ * and not migrated since.
  */
 export type LogError = 'unknown_position' | 'foreign_log'
 
-export const publicEvent = ({ position, old_assignee, ...event }: LogEvent): Event => event
-
-type EventQuery = { caller: string; filter: EventFilter; from: LogPosition; limit: number }
+/** Returns a page without events, whose `next` is the head of the log. */
+export const readHead = async (db: Database, now: Date) => toPage(await db.execute(selectHead(now)), 0)
 
 /**
- * Returns the events after a position whose creator or assignee, before or after the change, is the caller. Without a
- * position it returns no events and the head of the log.
+ * Returns the events after a position whose creator or assignee, before or after the change, is the caller.
  *
  * Events are ordered by the start of their transactions. An event is returned only once no transaction can log an earlier
  * one, so none is missed and no lock is needed. The price: a long transaction that writes delays all later events.
  */
-export async function listEvents(
-  db: Database,
-  { from, ...rest }: Omit<EventQuery, 'from'> & { from: LogPosition | undefined },
-  now: Date,
-): Promise<EventPage | LogError> {
-  if (!from) return toPage(await db.execute(selectHead(now)), 0)
-  const query = { from, ...rest }
+export async function listEvents(db: Database, query: EventQuery, now: Date): Promise<EventPage | LogError> {
   const { assignment } = query.filter
   const select = assignment ? selectEventsOfAssignment(query, assignment, now) : selectEventsOfCaller(query, now)
   return toPage(await db.execute(select), query.limit)
