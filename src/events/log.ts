@@ -7,11 +7,10 @@ import { MAX_CLOCK_SKEW_DAYS, newestEvent } from '../database/log-position.ts'
 import { assignment_events } from '../database/schema.ts'
 import { type LogPosition, positionOf, START } from './position.ts'
 
+type Row = typeof assignment_events.$inferSelect
+
 /** A change with the assignment after it, the assignee before it, and its position in the log. */
-export type LogEvent = Omit<
-  typeof assignment_events.$inferSelect,
-  'created_at' | 'started_at' | 'old_status' | 'position'
-> & { position: string }
+export type LogEvent = Omit<Row, 'created_at' | 'started_at' | 'old_status' | 'position'> & { position: string }
 
 /** Returns what readers get of an event. */
 export const publicEvent = ({ position, old_assignee, ...event }: LogEvent) => event
@@ -31,12 +30,17 @@ export type EventPage = { events: LogEvent[]; next: LogPosition; isFull: boolean
 export type LogError = 'unknown_position' | 'foreign_log'
 
 /** Returns a page without events, whose `next` is the head of the log. */
-export const readHead = async (db: Database, now: Date) => toPage(await db.execute(selectHead(now)), 0)
+export async function readHead(db: Database, now: Date): Promise<EventPage | LogError> {
+  const rows = await db.execute(sql`
+    with ${watermarkAndHead(now)}
+    select ${status(START, now)} from (select) as one_row left join head on true`)
+  return toPage(rows, 0)
+}
 
 /**
  * Returns the events after a position whose creator or assignee, before or after the change, is the caller.
  *
- * Events are ordered by the start of their transactions. An event is returned only once no transaction can log an earlier
+ * Events are in the order of their transaction ids. An event is returned only once no transaction can log an earlier
  * one, so none is missed and no lock is needed. The price: a long transaction that writes delays all later events.
  */
 export async function listEvents(db: Database, query: EventQuery, now: Date): Promise<EventPage | LogError> {
@@ -51,13 +55,24 @@ type AudienceQuery = { audience: string[]; from: LogPosition; known: LogPosition
  * Returns the events after a position for any of several users. `known` is the position that must exist: the latest one of
  * the readers, since no event can be added before it.
  */
-export const listEventsOfAudience = async (db: Database, query: AudienceQuery, now: Date) =>
-  toPage(await db.execute(selectEventsOfAudience(query, now)), query.limit)
-
-const selectHead = (now: Date) => sql`
-  with ${watermarkAndHead(now)}
-  select ${status(START, now)}
-  from (select) as one_row left join head on true`
+export async function listEventsOfAudience(db: Database, query: AudienceQuery, now: Date) {
+  const { audience, from, known, limit } = query
+  const rows = await db.execute(sql`
+    with ${watermarkAndHead(now)},
+    -- Materialized, so that the planner does not see the users and makes one plan for every audience.
+    audience as materialized (select ${`{${audience.join(',')}}`}::uuid[] as people),
+    page as (
+      select ${columns} from assignment_events
+      where ${isAfterPosition(from)} and ${isBelowWatermark} and ${isInNewChunks(from, now)} and (
+        creator = any((select people from audience)::uuid[]) or assignee = any((select people from audience)::uuid[])
+        or old_assignee = any((select people from audience)::uuid[]))
+      order by position, at, id limit (select ${limit}::int)
+    )
+    select ${status(known, now)}, page.*
+    from (select) as one_row left join head on true left join page on true
+    order by page.position, page.at, page.id`)
+  return toPage(rows, limit)
+}
 
 function selectEventsOfCaller({ caller, filter, from, limit }: EventQuery, now: Date) {
   const isMine = sql`${opaque(caller)} in (creator, assignee, old_assignee)`
@@ -132,21 +147,6 @@ function selectEventsOfAssignment({ caller, filter, from, limit }: EventQuery, a
     from (select) as one_row left join head on true left join page on true
     order by page.position, page.at, page.id`
 }
-
-const selectEventsOfAudience = ({ audience, from, known, limit }: AudienceQuery, now: Date) => sql`
-  with ${watermarkAndHead(now)},
-  -- Materialized, so that the planner does not see the users and makes one plan for every audience.
-  audience as materialized (select ${`{${audience.join(',')}}`}::uuid[] as people),
-  page as (
-    select ${columns} from assignment_events
-    where ${isAfterPosition(from)} and ${isBelowWatermark} and ${isInNewChunks(from, now)} and (
-      creator = any((select people from audience)::uuid[]) or assignee = any((select people from audience)::uuid[])
-      or old_assignee = any((select people from audience)::uuid[]))
-    order by position, at, id limit (select ${limit}::int)
-  )
-  select ${status(known, now)}, page.*
-  from (select) as one_row left join head on true left join page on true
-  order by page.position, page.at, page.id`
 
 /** How many events of all users are read before the caller's own are looked up by index. */
 const NEARBY = 2_500
