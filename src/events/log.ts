@@ -237,16 +237,13 @@ const opaqueValue = (value: string, type: 'bigint' | 'timestamptz' | 'uuid') => 
  */
 function isInNewChunks(from: LogPosition, now: Date): SQL {
   if (from.kind === 'start') return sql`true`
-  const time = new Date(Math.min(Date.parse(from.kind === 'head' ? from.day : from.at), now.getTime()))
-  return time.getTime() > now.getTime() - RECENT_DAYS * DAY_MS
-    ? sql`at >= ${newChunksStart(now)}`
-    : sql`at >= ${daysBefore(time, MAX_CLOCK_SKEW_DAYS)}::timestamptz`
+  const time = from.kind === 'head' ? from.day : from.at
+  if (time > daysBefore(now, RECENT_DAYS)) return sql`at >= ${newChunksStart(now)}`
+  return sql`at >= ${daysBefore(new Date(time), MAX_CLOCK_SKEW_DAYS)}::timestamptz`
 }
 
 /** The age up to which a position is recent. */
 const RECENT_DAYS = 15
-
-const DAY_MS = 86_400_000
 
 /** The earliest time of an event after a recent position, as a constant that changes once a day, and the plan with it. */
 const newChunksStart = (now: Date) =>
@@ -255,7 +252,7 @@ const newChunksStart = (now: Date) =>
 const dayOf = (time: string) => `${time.slice(0, 10)}T00:00:00.000Z`
 
 const daysBefore = (time: Date, days: number) =>
-  new Date(Math.max(time.getTime() - days * DAY_MS, Date.parse('0001-01-01T00:00:00Z'))).toISOString()
+  new Date(Math.max(time.getTime() - days * 86_400_000, Date.parse('0001-01-01T00:00:00Z'))).toISOString()
 
 /** One row for each event; a single row with nulls for its event if there are none. */
 type ResultRow = LogEvent & {
@@ -268,16 +265,13 @@ type ResultRow = LogEvent & {
 
 function toPage(result: object[], limit: number): EventPage | LogError {
   const rows = result as [ResultRow, ...ResultRow[]]
-  const [{ head_position, head_at, head_hash, ...first }] = rows
-  if (first.is_foreign) return 'foreign_log'
-  if (!first.is_known) return 'unknown_position'
-  const events = rows.flatMap(({ is_known, is_foreign, head_position, head_at, head_hash, ...event }) =>
-    event.id ? event : [],
-  )
+  const [{ is_known, is_foreign, head_position: position, head_at, head_hash: hash }] = rows
+  if (is_foreign) return 'foreign_log'
+  if (!is_known) return 'unknown_position'
+  const events = rows
+    .filter(({ id }) => id)
+    .map(({ is_known, is_foreign, head_position, head_at, head_hash, ...event }) => event)
   const last = events.at(-1)
   if (last && events.length === limit) return { events, next: positionOf(last), isFull: true }
-  const head: LogPosition = head_hash
-    ? { kind: 'head', position: head_position, day: dayOf(head_at), hash: head_hash }
-    : START
-  return { events, next: head, isFull: false }
+  return { events, next: hash ? { kind: 'head', position, day: dayOf(head_at), hash } : START, isFull: false }
 }

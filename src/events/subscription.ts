@@ -94,7 +94,12 @@ export class Subscription {
     if (time >= this.#endAt) return this.end()
     if (this.#hasRoom) {
       this.#resume()
-      if (time >= this.#heartbeatAt) this.#sendHeartbeat(time)
+      if (time < this.#heartbeatAt) return
+      this.#heartbeatAt = time + this.#options.heartbeatInterval
+      // Only the cursor of a head: a full shared page may end at an event that this reader must not learn of.
+      const isNew = this.position.kind === 'head' && isAfter(this.position, this.#lastSent)
+      if (isNew) this.#lastSent = this.position
+      this.#send({ comment: 'still here', id: isNew ? this.subscriber.toCursor(this.position) : undefined })
     } else if (time >= this.#heartbeatAt + this.#options.heartbeatInterval) {
       // The reader still gets what waits, and with it the cursor to resume from.
       this.end()
@@ -120,14 +125,6 @@ export class Subscription {
   #leave() {
     this.isOpen = false
     this.#options.onEnd()
-  }
-
-  #sendHeartbeat(time: number) {
-    this.#heartbeatAt = time + this.#options.heartbeatInterval
-    // Only the cursor of a head: a full shared page may end at an event that this reader must not learn of.
-    const isNew = this.position.kind === 'head' && isAfter(this.position, this.#lastSent)
-    if (isNew) this.#lastSent = this.position
-    this.#send({ comment: 'still here', id: isNew ? this.subscriber.toCursor(this.position) : undefined })
   }
 
   #send(message: SseMessage) {
