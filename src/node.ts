@@ -11,7 +11,7 @@ import { isMigrated } from './database/migration-status.ts'
 import { purgeExpired } from './database/purge.ts'
 import { openSocket } from './database/socket.ts'
 import { fillDemo, invitation } from './demo/seed.ts'
-import { createHub } from './events/hub.ts'
+import { Hub } from './events/hub.ts'
 import { describeError } from './log.ts'
 import { createMailer } from './mail/mailer.ts'
 import { createNodeKdf } from './node/kdf.ts'
@@ -93,7 +93,7 @@ async function serve(settings: Settings, isDemo: boolean) {
   }
 
   const now = () => new Date()
-  const hub = createHub(db, { now, log, runInBackground })
+  const hub = new Hub(db, { now, log, runInBackground })
   const services = {
     ...{ db, settings, log, runInBackground, now, hub },
     kdf: createNodeKdf(settings.PASSWORD_HASHER ?? 'pbkdf2_sha256'),

@@ -5,7 +5,7 @@ import { createLimiter } from './concurrency.ts'
 import { connect } from './database/connect.ts'
 import { purgeExpired } from './database/purge.ts'
 import { openSocket } from './database/socket.ts'
-import { createHub } from './events/hub.ts'
+import { Hub } from './events/hub.ts'
 import { Problem } from './http/problem.ts'
 import { problemResponse } from './http/security.ts'
 import type { Log } from './log.ts'
@@ -88,7 +88,7 @@ function open(env: Bindings, now: Services['now'], answered = Promise.resolve())
     db,
     runInBackground,
     now,
-    hub: createHub(db, { now, runInBackground, log: shared.services.log, tick: 1_000, life: 60_000 }),
+    hub: new Hub(db, { now, runInBackground, log: shared.services.log, pollInterval: 1_000, maxLifetime: 60_000 }),
     asset: (file) => env.ASSETS.fetch(`https://assets/${file}`),
   } satisfies Omit<Services, 'address'>
   return { services, finish: () => drain().then(close) }

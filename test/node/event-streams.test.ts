@@ -5,8 +5,8 @@ import { newId } from '../../src/crypto.ts'
 import { connect } from '../../src/database/connect.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { isMigrated } from '../../src/database/migration-status.ts'
-import { createHub, type Pace } from '../../src/events/hub.ts'
-import { START } from '../../src/events/log.ts'
+import { Hub, type Intervals } from '../../src/events/hub.ts'
+import { START } from '../../src/events/position.ts'
 import { cloneDatabase, type Json, openDocket } from '../support/fixtures.ts'
 import { openServices } from '../support/runtimes.ts'
 import { type Person, readStream, verbsOf } from '../support/stream.ts'
@@ -23,9 +23,9 @@ await create(await createUser())
 
 const iso = (time: number) => new Date(time).toISOString()
 
-const hubs = new Set<ReturnType<typeof createHub>>()
-const hubOf = (pace: Pace, of = db) => {
-  const hub = createHub(of, { ...services, tick: 10, ...pace })
+const hubs = new Set<Hub>()
+const hubOf = (intervals: Partial<Intervals>, of = db) => {
+  const hub = new Hub(of, { ...services, pollInterval: 10, ...intervals })
   hubs.add(hub)
   return hub
 }
@@ -216,7 +216,7 @@ describe('a stream', () => {
 
   test('shows signs of life, with a cursor that passes what concerns others, and has an end', async () => {
     const [ada, bob] = [await createUser(), await createUser()]
-    const stream = await follow(ada, {}, {}, hubOf({ heartbeat: 20, life: 400 }))
+    const stream = await follow(ada, {}, {}, hubOf({ heartbeatInterval: 20, maxLifetime: 400 }))
     const begin = await stream.next()
     expect(await stream.next()).toMatchObject({ comment: 'still here' })
     await create(bob)
@@ -239,7 +239,7 @@ describe('a stream', () => {
 
   test.each(ends)("ends soon after its reader %s, and nobody else's", async (_, endSession) => {
     const [ada, bob] = [await createUser(), await createUser()]
-    const hub = hubOf({ sessions: 20 })
+    const hub = hubOf({ sessionCheckInterval: 20 })
     const [adas, bobs] = [await follow(ada, {}, {}, hub), await follow(bob, {}, {}, hub)]
     await adas.next()
     await endSession(ada)
@@ -251,7 +251,7 @@ describe('a stream', () => {
 
   test.each(ends)('gives nothing of what happens after its reader %s', async (_, endSession) => {
     const [ada, bob] = [await createUser(), await createUser()]
-    const hub = hubOf({ sessions: 1_000_000 })
+    const hub = hubOf({ sessionCheckInterval: 1_000_000 })
     const [adas, bobs] = [await follow(ada, {}, {}, hub), await follow(bob, {}, {}, hub)]
     await create(bob, { assignee: ada.id })
     expect(await adas.take(1)).toHaveLength(1)
@@ -265,16 +265,16 @@ describe('a stream', () => {
   test('is not begun for a reader who has left before', async () => {
     const { id: caller } = await createUser()
     const [session] = await owner`select id from sessions where user_id = ${caller}`
-    const follower = { caller, session: session?.id, interest: {}, cursorOf: () => 'x' }
+    const subscriber = { caller, session: session?.id, filter: {}, toCursor: () => 'x' }
     const page = { events: [], next: START, isFull: false }
-    const stream = readStream(hubOf({}).follow(follower, undefined, page, AbortSignal.abort()))
+    const stream = readStream(hubOf({}).subscribe(subscriber, undefined, page, AbortSignal.abort()))
     expect(await stream.next()).toMatchObject({ id: 'x' })
     expect(await stream.next()).toBeUndefined()
   })
 
   test('of a reader that does not read is cut off, with a bounded number of bytes waiting and the cursor to go on', async () => {
     const ada = await createUser()
-    const hub = hubOf({ heartbeat: 30 })
+    const hub = hubOf({ heartbeatInterval: 30 })
     const [slow, quick] = [await follow(ada, {}, {}, hub), await follow(ada, {}, {}, hub)]
     const names = Array.from({ length: 40 }, (_, index) => `${index}`.padStart(5_000, '0'))
     const taken = quick.take(40)
@@ -308,7 +308,7 @@ describe('a stream', () => {
 test('the database is asked once a tick for all streams, and not at all without any', async () => {
   const asked: string[] = []
   const { db, close } = connect(url, { max: 4, debug: (_, text) => asked.push(text) })
-  const hub = hubOf({ tick: 25, sessions: 60_000 }, db)
+  const hub = hubOf({ pollInterval: 25, sessionCheckInterval: 60_000 }, db)
   const people = [await createUser(), await createUser(), await createUser()]
   const streams = await Promise.all(
     Array.from({ length: 30 }, (_, index) => follow(people[index % 3] as Person, {}, {}, hub)),
