@@ -10,7 +10,7 @@ import { connect } from './database/connect.ts'
 import { isMigrated } from './database/migration-status.ts'
 import { purgeExpired } from './database/purge.ts'
 import { openSocket } from './database/socket.ts'
-import { fillDemo, invitation } from './demo/seed.ts'
+import { demoGreeting, fillDemo } from './demo/seed.ts'
 import { createHub } from './events/hub.ts'
 import { describeError } from './log.ts'
 import { createMailer } from './mail/mailer.ts'
@@ -220,7 +220,7 @@ Docket ${manifest.version}
   Swagger page   ${origin}/docs/
   Database       ${DATABASE_URL ? nameOf(DATABASE_URL).slice(4) : `embedded PostgreSQL, kept in ${DATA_DIR}`}
   Mail           ${RESEND_API_KEY ? 'sent by Resend' : 'printed here, codes and all (RESEND_API_KEY sends it instead)'}
-${RATE_LIMITS === 'off' ? '  Limits         off: anyone may guess passwords and codes without end\n' : ''}${isDemo ? invitation(origin, new Date()) : ''}
+${RATE_LIMITS === 'off' ? '  Limits         off: anyone may guess passwords and codes without end\n' : ''}${isDemo ? demoGreeting(origin, new Date()) : ''}
 Ctrl-C stops it.
 `
 }
