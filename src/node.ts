@@ -50,8 +50,8 @@ async function migrateNow() {
   const { DATABASE_URL, HISTORY_DAYS } = readSettings(process.env)
   if (!DATABASE_URL)
     throw new StartError('DATABASE_URL is not set. (The embedded PostgreSQL is migrated at each start.)')
-  const { meaning } = await migrateDatabase(DATABASE_URL, HISTORY_DAYS)
-  print(`${nameOf(DATABASE_URL)} is migrated.\n${meaning}`)
+  const { description } = await migrateDatabase(DATABASE_URL, HISTORY_DAYS)
+  print(`${nameOf(DATABASE_URL)} is migrated.\n${description}`)
 }
 
 /** Runs the Worker in workerd, over DATABASE_URL or the embedded PostgreSQL, until either ends. */
