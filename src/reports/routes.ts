@@ -99,7 +99,7 @@ ${rules}`,
       const { caller, people, range, head, format } = readQuery(c, c.req.valid('query'), c.var.session.account.id)
       const results = await reportThroughput(c.env.db, caller, people, range)
       const report = { ...head, results }
-      return isSvgWanted(c, format) ? svg(c, drawThroughput(report)) : c.json(report, 200)
+      return isSvgWanted(c, format) ? svgResponse(c, drawThroughput(report)) : c.json(report, 200)
     },
   )
   .openapi(
@@ -121,7 +121,7 @@ ${rules}`,
       const { people, range, head, format } = readQuery(c, c.req.valid('query'), account.id)
       const results = await reportFlow(c.env.db, account, people, range, c.env.now())
       const report = { ...head, results }
-      return isSvgWanted(c, format) ? svg(c, drawFlow(report)) : c.json(report, 200)
+      return isSvgWanted(c, format) ? svgResponse(c, drawFlow(report)) : c.json(report, 200)
     },
   )
 
@@ -150,5 +150,5 @@ function isSvgWanted(c: RequestContext, format: 'json' | 'svg' | undefined): boo
   return format ? format === 'svg' : isPreferred
 }
 
-const svg = (c: RequestContext, chart: string) =>
+const svgResponse = (c: RequestContext, chart: string) =>
   c.body(chart, 200, { 'Content-Type': SVG, 'Content-Security-Policy': CHART_POLICY })

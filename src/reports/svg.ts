@@ -5,12 +5,13 @@ import { type BucketSize, isTimezone } from './buckets.ts'
 import type { Report } from './reports.ts'
 
 const [WIDTH, HEIGHT, FONT_SIZE] = [960, 420, 12]
-/** The sides of the plot within the picture. */
-export const [LEFT, RIGHT, TOP, BOTTOM] = [64, 928, 108, 364]
+/** The sides of the plot in the picture. */
+export const plot = { left: 64, right: 928, top: 108, bottom: 364 }
 // The width in a wide font, since the font of the viewer is unknown.
 const CHARACTER_WIDTH = 7.6
 
-// After Okabe and Ito. Each has a contrast of at least 3:1 to its background, and any two differ for all colour blindness.
+// After Okabe and Ito. Each has a contrast of at least 3:1 with its background, and any two can be told apart with every kind
+// of colour blindness.
 const colours = {
   blue: { light: '#1264ab', dark: '#3b93d9' },
   orange: { light: '#c28800', dark: '#f5b921' },
@@ -95,26 +96,20 @@ export function seriesOf<Name extends string>(
 
 type Format = Intl.DateTimeFormatOptions
 
+const time: Format = { hour: '2-digit', minute: '2-digit' }
+const dateTime: Format = { dateStyle: 'medium', timeStyle: 'short' }
 const day: Format = { day: 'numeric', month: 'short' }
-const year: Format = { year: 'numeric' }
 const date: Format = { dateStyle: 'medium' }
+const month: Format = { month: 'short' }
+const monthAndYear: Format = { month: 'long', year: 'numeric' }
+const year: Format = { year: 'numeric' }
 
 /** The formats of a label, of the line below it and of a full date, and after how many buckets the next label may come. */
 const dateFormats: Record<BucketSize, { label: Format; below: Format; full: Format; steps: number[] }> = {
-  hour: {
-    label: { hour: '2-digit', minute: '2-digit' },
-    below: day,
-    full: { dateStyle: 'medium', timeStyle: 'short' },
-    steps: [1, 2, 3, 6, 12, 24, 48, 96],
-  },
+  hour: { label: time, below: day, full: dateTime, steps: [1, 2, 3, 6, 12, 24, 48, 96] },
   day: { label: day, below: year, full: date, steps: [1, 2, 7, 14, 28, 56, 91] },
   week: { label: day, below: year, full: date, steps: [1, 2, 4, 13, 26, 52, 104] },
-  month: {
-    label: { month: 'short' },
-    below: year,
-    full: { month: 'long', year: 'numeric' },
-    steps: [1, 2, 3, 6, 12, 24, 60, 120],
-  },
+  month: { label: month, below: year, full: monthAndYear, steps: [1, 2, 3, 6, 12, 24, 60, 120] },
 }
 
 /** Writes the dates of a report in its time zone, or in UTC if this runtime does not know that zone. */
