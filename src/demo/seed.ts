@@ -15,9 +15,7 @@ import { connect, type Database } from '../database/connect.ts'
 import { sessions, users } from '../database/schema.ts'
 import { holidays, members, PASSWORD, places, remarks, TIMEZONE, work } from './team.ts'
 
-const MINUTE = 60_000
-const HOUR = 60 * MINUTE
-const DAY = 24 * HOUR
+const [MINUTE, HOUR, DAY] = [60_000, 3_600_000, 86_400_000]
 
 /** How many assignments a person works on at a time. */
 const CAPACITY = 10
@@ -140,8 +138,6 @@ async function act(team: Team, moment: Moment): Promise<void> {
   return change(team, moment, next, { status: 'in progress' }, at + effort())
 }
 
-const NEVER = Number.POSITIVE_INFINITY
-
 async function create(team: Team, moment: Moment): Promise<void> {
   const { chance, pick } = team.random
   const { verbs, objects, reasons } = pick(work)
@@ -150,7 +146,7 @@ async function create(team: Team, moment: Moment): Promise<void> {
   const description = chance(0.1) ? '' : `${pick(reasons)} ${chance(0.6) ? pick(remarks) : ''}`.trim()
   const assignee = chance(0.4) ? moment.person.id : pick(team.people).id
   const created = unwrap(await createAssignment(team.db, bearerOf(moment), { name, description, assignee }))
-  team.tasks.push({ ...created, dueAt: NEVER })
+  team.tasks.push({ ...created, dueAt: Infinity })
 }
 
 /** Deletes a stale assignment that the person created, reopens one that was done, or reassigns an open one. */
@@ -174,7 +170,7 @@ async function revise(team: Team, moment: Moment): Promise<void> {
   }
 }
 
-async function change({ db }: Team, moment: Moment, task: Task, fields: Fields, dueAt = NEVER): Promise<void> {
+async function change({ db }: Team, moment: Moment, task: Task, fields: Fields, dueAt = Infinity): Promise<void> {
   const changed = unwrap(await changeAssignment(db, bearerOf(moment), task.id, fields, undefined))
   Object.assign(task, changed, { dueAt })
 }
