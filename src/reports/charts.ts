@@ -1,23 +1,5 @@
-import { html } from 'hono/html'
 import type { EventCounts, Report, StatusCounts } from './reports.ts'
-import {
-  createDates,
-  fill,
-  fillWithEdge,
-  type Label,
-  type Markup,
-  path,
-  plot,
-  rectangle,
-  round,
-  type Scale,
-  type Series,
-  scale,
-  seriesOf,
-  svgDocument,
-  text,
-  ticksTo,
-} from './svg.ts'
+import { drawChart, fill, fillWithEdge, path, plot, rectangle, round, scale, seriesOf } from './svg.ts'
 
 const eventColours = { created: 'blue', started: 'orange', done: 'green', error: 'vermilion', deleted: 'grey' } as const
 
@@ -75,67 +57,3 @@ export function drawFlow(report: Report<{ start: string } & StatusCounts>): stri
     },
   })
 }
-
-type Chart = {
-  id: string
-  title: string
-  subject: string
-  series: Series[]
-  /** The number that stands for a series in the legend. */
-  total: { label: string; of: (values: number[]) => number }
-  /** The time that labels each bucket, and the position of each bucket. */
-  instants: number[]
-  x: Scale
-  draw: (series: Series, index: number, y: Scale) => Markup
-}
-
-function drawChart(report: Report<unknown>, chart: Chart): string {
-  const { id, title, subject, series, instants, x } = chart
-  const dates = createDates(report)
-  const max = series.flatMap(({ tops }) => tops).reduce((a, b) => Math.max(a, b), 0)
-  const ticks = ticksTo(max)
-  const y = scale(ticks.at(-1) as number, plot.bottom, plot.top)
-  const caption = [subject, dates.range, dates.zone]
-  const content = html`${text(plot.left, 36, title, html`${fill('text')} font-size="18" font-weight="600"`)}
-${text(plot.left, 58, caption.join(' · '), fill('muted'))}
-${drawLegend(chart)}
-${series.map((one, index) => chart.draw(one, index, y))}
-${drawAxes(ticks, y, dates.labels(instants, x))}
-${max === 0 && text((plot.left + plot.right) / 2, (plot.top + plot.bottom) / 2, 'Nothing to show', centred())}`
-  return svgDocument(id, title, `${caption.join(', ')}. ${describe(chart, dates.full)}`, content)
-}
-
-/** The chart in words: the total of each series and its extremes with their dates. */
-function describe(chart: Chart, dateOf: (instant: number) => string): string {
-  const parts = chart.series.map((series) => {
-    const { values } = series
-    const withDate = (value: number) => `${grouped(value)} (${dateOf(chart.instants[values.indexOf(value)] as number)})`
-    return `${nameWithTotal(chart, series)}, least ${withDate(Math.min(...values))}, most ${withDate(Math.max(...values))}`
-  })
-  return `${chart.total.label}: ${parts.join('; ')}.`
-}
-
-const nameWithTotal = ({ total }: Chart, { name, values }: Series) => `${name} ${grouped(total.of(values))}`
-
-function drawLegend(chart: Chart): Markup {
-  const entries = chart.series.map(
-    (one) => html`\u2003<tspan ${fill(one.colour)} font-size="16">■</tspan>\u2002${nameWithTotal(chart, one)}`,
-  )
-  return html`<text x="${plot.left}" y="86" ${fill('text')}><tspan ${fill('muted')}>${chart.total.label}</tspan>${entries}</text>`
-}
-
-function drawAxes(ticks: number[], y: Scale, labels: Label[]): Markup {
-  const grid = ticks.slice(1).map((tick) => rectangle(plot.left, Math.round(y(tick)), plot.right - plot.left, 1))
-  const marks = labels.map(({ x }) => rectangle(x - 0.5, plot.bottom, 1, 5))
-  return html`${path(grid.join(''), html`${fill('muted')} fill-opacity="0.2"`)}
-${path(rectangle(plot.left, plot.bottom, plot.right - plot.left, 1) + marks.join(''), fill('muted'))}
-${ticks.map((tick) => text(plot.left - 8, y(tick) + 4, compact(tick), html`${fill('muted')} text-anchor="end"`))}
-${labels.map(({ x, label }) => text(x, plot.bottom + 20, label, centred()))}
-${labels.map(({ x, below }) => below && text(x, plot.bottom + 36, below, centred()))}`
-}
-
-const centred = () => html`${fill('muted')} text-anchor="middle"`
-
-// No formatter is created on import: the first one would take a tenth of a Worker's start-up time.
-const grouped = (value: number) => value.toLocaleString('en')
-const compact = (value: number) => value.toLocaleString('en', { notation: 'compact', maximumFractionDigits: 1 })

@@ -21,9 +21,9 @@ const Query = z.strictObject({
   bucket: bucket.default('day'),
   from: moment.openapi({
     description:
-      'The start of the range, inclusive: an RFC 3339 time with a zone, or a date. Default: 30 days before `to`.',
+      'The start of the range, inclusive: an RFC 3339 time with a zone, or a date (midnight UTC). Default: 30 days before `to`.',
   }),
-  to: moment.openapi({ description: 'The end of the range, exclusive. Default: now.' }),
+  to: moment.openapi({ description: 'The end of the range, exclusive, in the same format. Default: now.' }),
   timezone: timezone
     .refine(isTimezone, 'Must be the IANA name of a time zone')
     .default('UTC')
