@@ -10,7 +10,7 @@ import { connect } from './database/connect.ts'
 import { isMigrated } from './database/migration-status.ts'
 import { purgeExpired } from './database/purge.ts'
 import { openSocket } from './database/socket.ts'
-import { fillDemo, invitation } from './demo/seed.ts'
+import { demoGreeting, fillDemo } from './demo/seed.ts'
 import { Hub } from './events/hub.ts'
 import { describeError } from './log.ts'
 import { createMailer } from './mail/mailer.ts'
@@ -50,8 +50,8 @@ async function migrateNow() {
   const { DATABASE_URL, HISTORY_DAYS } = readSettings(process.env)
   if (!DATABASE_URL)
     throw new StartError('DATABASE_URL is not set. (The embedded PostgreSQL is migrated at each start.)')
-  const { meaning } = await migrateDatabase(DATABASE_URL, HISTORY_DAYS)
-  print(`${nameOf(DATABASE_URL)} is migrated.\n${meaning}`)
+  const { description } = await migrateDatabase(DATABASE_URL, HISTORY_DAYS)
+  print(`${nameOf(DATABASE_URL)} is migrated.\n${description}`)
 }
 
 /** Runs the Worker in workerd, over DATABASE_URL or the embedded PostgreSQL, until either ends. */
@@ -220,7 +220,7 @@ Docket ${manifest.version}
   Swagger page   ${origin}/docs/
   Database       ${DATABASE_URL ? nameOf(DATABASE_URL).slice(4) : `embedded PostgreSQL, kept in ${DATA_DIR}`}
   Mail           ${RESEND_API_KEY ? 'sent by Resend' : 'printed here, codes and all (RESEND_API_KEY sends it instead)'}
-${RATE_LIMITS === 'off' ? '  Limits         off: anyone may guess passwords and codes without end\n' : ''}${isDemo ? invitation(origin, new Date()) : ''}
+${RATE_LIMITS === 'off' ? '  Limits         off: anyone may guess passwords and codes without end\n' : ''}${isDemo ? demoGreeting(origin, new Date()) : ''}
 Ctrl-C stops it.
 `
 }

@@ -6,7 +6,10 @@ import { isLogOfThisCluster } from './log-position.ts'
 
 const latest = Math.max(...journal.entries.map(({ when }) => when))
 
-/** Whether the database has every migration that this code knows, and is of its cluster. Rejects when the database cannot be asked. */
+/**
+ * Tells whether the database has all migrations of this code, and whether its log positions belong to its cluster. Rejects if
+ * the database is unreachable.
+ */
 export async function isMigrated(db: Database): Promise<boolean> {
   try {
     const [row] = await db.execute<{ migrated: boolean }>(

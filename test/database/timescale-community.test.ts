@@ -19,7 +19,7 @@ import {
   statuses,
   users,
 } from '../../src/database/schema.ts'
-import { equipLog } from '../../src/database/timescale.ts'
+import { setUpTimescale } from '../../src/database/timescale.ts'
 import { openCommunity, startWebAssembly } from '../support/community.ts'
 import { type Json, openDocket } from '../support/fixtures.ts'
 import { type Asked, explain, modes, type Plan } from '../support/plans.ts'
@@ -236,14 +236,14 @@ describe('the log is equipped with what the Community edition can', () => {
 
   test('once: a second time changes nothing', async () => {
     const before = await catalogue()
-    expect(await equipLog(client)).toMatchObject({ name: 'community' })
+    expect(await setUpTimescale(client)).toMatchObject({ level: 'community' })
     expect(await catalogue()).toEqual(before)
   })
 
   test('what is older than so many days is dropped while it is wished, and the aggregate keeps clear of it', async () => {
     const before = await catalogue()
     for (const days of [4000, 3000]) {
-      expect((await equipLog(client, days)).meaning).toMatch(`What is older than ${days} days is dropped.`)
+      expect((await setUpTimescale(client, days)).description).toMatch(`Events older than ${days} days are dropped.`)
       const { policies } = await catalogue()
       expect(policies.map(({ proc_name, config }) => [proc_name, config])).toEqual([
         ['policy_compression', { compress_after: '90 days' }],
@@ -254,7 +254,7 @@ describe('the log is equipped with what the Community edition can', () => {
         ['policy_retention', { drop_after: `${days} days` }],
       ])
     }
-    await equipLog(client)
+    await setUpTimescale(client)
     expect(await catalogue()).toEqual(before)
   })
 })
@@ -409,12 +409,12 @@ describe('a log that was kept without the extension', () => {
   })
 
   test('is taken over whole at the next migration, what will be dropped included', async () => {
-    expect(await migrate(taken.url)).toMatchObject({ name: 'plain' })
+    expect(await migrate(taken.url)).toMatchObject({ level: 'none' })
     await reader.db.insert(users).values(await ordinary.select().from(users))
     await reader.db.insert(sessions).values(await ordinary.select().from(sessions))
     await insertLog(reader.db)
     await owner`create extension timescaledb`
-    expect(await migrate(taken.url, 90)).toMatchObject({ name: 'community' })
+    expect(await migrate(taken.url, 90)).toMatchObject({ level: 'community' })
     expect(await catalogue(owner)).toMatchObject({
       aggregates: [{ materialized_only: false }],
       dimensions: [{ time_interval: '30 days', num_chunks: '9' }],
@@ -428,7 +428,7 @@ describe('a log that was kept without the extension', () => {
     const [left] = await reader.db.select({ count: count() }).from(assignment_events)
     expect(left?.count).toBeLessThan(log.length - 100)
     for (const days of [90, 2000, undefined, undefined, 30]) {
-      await equipLog(owner, days)
+      await setUpTimescale(owner, days)
       // As the policy would, in the range that it was given.
       const [{ reach } = {}] = await owner`
         select config->>'start_offset' as reach from timescaledb_information.jobs
@@ -441,7 +441,7 @@ describe('a log that was kept without the extension', () => {
   })
 
   test('is aggregated in one step, so that nobody finds it half done', async () => {
-    await equipLog(owner)
+    await setUpTimescale(owner)
     const late = living
       .filter(({ at }) => at > '2026-09-15')
       .map((last) => next(last, iso(Date.parse(last.at) + MINUTE), {}))
@@ -466,12 +466,12 @@ test('a log that is in columns before its events have positions is followed from
   const before = { ...journal, entries: journal.entries.filter(({ idx }) => idx < 5) }
   await writeFile(join(folder, 'meta/_journal.json'), JSON.stringify(before))
   await applyMigrations(drizzle(owner), { migrationsFolder: folder })
-  await equipLog(owner)
+  await setUpTimescale(owner)
   await owner`
     insert into assignment_events
     select * from json_populate_recordset(null::assignment_events, ${JSON.stringify(log)}::text::json)`
   await owner`select compress_chunk(chunk) from show_chunks('assignment_events', older_than => timestamptz '2026-09-01') as chunk`
-  expect(await migrate(old.url)).toMatchObject({ name: 'community' })
+  expect(await migrate(old.url)).toMatchObject({ level: 'community' })
   await reader.db.insert(users).values(await ordinary.select().from(users))
   await reader.db.insert(sessions).values(await ordinary.select().from(sessions))
   const isHers = ({ creator, assignee, old_assignee }: Event) => [creator, assignee, old_assignee].includes(ada.id)
