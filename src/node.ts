@@ -17,10 +17,7 @@ import { createMailer } from './mail/mailer.ts'
 import { createNodeKdf } from './node/kdf.ts'
 import { createHttpServer, stop } from './node/server.ts'
 import type { Services } from './services.ts'
-import { readSettings, type Settings, warnAboutRateLimits } from './settings.ts'
-
-/** Why the server does not start, as a sentence for whoever started it. */
-class StartError extends Error {}
+import { readSettings, type Settings, StartupError, warnAboutRateLimits } from './settings.ts'
 
 /** How long requests and deferred work may go on after the order to stop. */
 const GRACE_MS = 10_000
@@ -40,16 +37,14 @@ try {
   else if (command === 'worker') await develop(readSettings(process.env))
   else await serve(readSettings(process.env), command === 'demo')
 } catch (error) {
-  // A sentence for what a person can mend; a stack for what only we can.
-  const isExpected = error instanceof Error && /^(Start|Settings|Embedded)Error$/.test(error.constructor.name)
-  console.error(isExpected ? `Docket did not start.\n${(error as Error).message}` : error)
+  console.error(error instanceof StartupError ? `Docket did not start.\n${error.message}` : error)
   process.exit(1)
 }
 
 async function migrateNow() {
   const { DATABASE_URL, HISTORY_DAYS } = readSettings(process.env)
   if (!DATABASE_URL)
-    throw new StartError('DATABASE_URL is not set. (The embedded PostgreSQL is migrated at each start.)')
+    throw new StartupError('DATABASE_URL is not set. (The embedded PostgreSQL is migrated at each start.)')
   const { meaning } = await migrateDatabase(DATABASE_URL, HISTORY_DAYS)
   print(`${nameOf(DATABASE_URL)} is migrated.\n${meaning}`)
 }
@@ -69,7 +64,7 @@ async function develop(settings: Settings) {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => wrangler.kill(signal))
   const [code] = await once(wrangler, 'exit')
     .catch(() => {
-      throw new StartError('wrangler is not there. Start it as: npm run dev:worker')
+      throw new StartupError('wrangler is not there. Start it as: npm run dev:worker')
     })
     .finally(() => embedded?.stop())
   process.exit(code ?? 0)
@@ -115,7 +110,7 @@ async function serve(settings: Settings, isDemo: boolean) {
       const where = { port: settings.PORT, host: settings.HOST, backlog: 4096 }
       server.once('error', reject).listen(where, resolve)
     }).catch((error) => {
-      throw new StartError(whyNotListening(error, settings))
+      throw new StartupError(whyNotListening(error, settings))
     })
   } catch (error) {
     await end()
@@ -154,7 +149,7 @@ async function startMetrics({ METRICS_PORT }: Settings) {
   if (!METRICS_PORT) return undefined
   const { serveMetrics } = await import('./node/metrics.ts')
   return serveMetrics(METRICS_PORT).catch(({ code }) => {
-    throw new StartError(`METRICS_PORT ${METRICS_PORT} of 127.0.0.1 cannot be listened on (${code}). Choose another.`)
+    throw new StartupError(`METRICS_PORT ${METRICS_PORT} of 127.0.0.1 cannot be listened on (${code}). Choose another.`)
   })
 }
 
@@ -169,23 +164,23 @@ async function startEmbedded({ DATA_DIR }: Settings) {
 async function migrateDatabase(url: string, days?: number) {
   const { migrate } = await import('./database/migrate.ts')
   return migrate(url, days).catch((error) => {
-    throw new StartError(whyNoDatabase(url, error))
+    throw new StartupError(whyNoDatabase(url, error))
   })
 }
 
 async function requireMigrated(db: Services['db'], url: string) {
   const migrated = await isMigrated(db).catch((error) => {
-    throw new StartError(whyNoDatabase(url, error))
+    throw new StartupError(whyNoDatabase(url, error))
   })
   if (!migrated)
-    throw new StartError(`${nameOf(url)} is not migrated to this version of Docket. Run: npm run db:migrate`)
+    throw new StartupError(`${nameOf(url)} is not migrated to this version of Docket. Run: npm run db:migrate`)
 }
 
 async function fill(url: string, { kdf, now, settings }: Pick<Services, 'kdf' | 'now' | 'settings'>) {
   const outcome = await fillDemo(url, kdf, now())
   if (outcome === 'refused') {
     const instead = settings.DATABASE_URL ? 'Set DATABASE_URL to' : 'Run DATA_DIR=.data/demo npm run demo, for'
-    throw new StartError(`${nameOf(url)} holds accounts that are not the demo's. ${instead} one that is empty.`)
+    throw new StartupError(`${nameOf(url)} holds accounts that are not the demo's. ${instead} one that is empty.`)
   }
   // TimescaleDB has yet to count what was dated back.
   if (outcome === 'filled') await migrateDatabase(url, settings.HISTORY_DAYS)

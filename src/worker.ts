@@ -11,7 +11,7 @@ import { problemResponse } from './http/security.ts'
 import type { Log } from './log.ts'
 import { createMailer } from './mail/mailer.ts'
 import type { Services } from './services.ts'
-import { readSettings, SettingsError, warnAboutRateLimits } from './settings.ts'
+import { readSettings, StartupError, warnAboutRateLimits } from './settings.ts'
 import { createWorkerKdf } from './worker/kdf.ts'
 
 /** What `wrangler.toml` binds, beside the settings. */
@@ -29,7 +29,7 @@ export const createWorker = (now: Services['now']) => ({
       context.waitUntil(answer.then(finish))
       return keepTag(await answer)
     } catch (error) {
-      if (!(error instanceof SettingsError)) throw error
+      if (!(error instanceof StartupError)) throw error
       console.error(`Docket cannot answer.\n${error.message}`)
       return problemResponse(new Problem('internal_error'))
     }
@@ -55,7 +55,8 @@ let shared: ReturnType<typeof prepare> | undefined
 
 function prepare(env: Bindings) {
   const settings = readSettings(env)
-  if (!env.HYPERDRIVE) throw new SettingsError('HYPERDRIVE is not bound: wrangler.toml should have its id.')
+  if (!env.HYPERDRIVE)
+    throw new StartupError('HYPERDRIVE is not bound. Put the id of your Hyperdrive into wrangler.toml.')
   const kdf = createWorkerKdf(settings.PASSWORD_HASHER ?? 'scrypt')
   const log = createLog(settings.LOG_LEVEL)
   warnAboutRateLimits(settings, log)

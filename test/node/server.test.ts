@@ -39,8 +39,8 @@ describe('with a DATABASE_URL', () => {
     expect(await wrong.ended).toBe(1)
     expect(wrong.output()).toBe(
       'Docket did not start.\n' +
-        'PORT is not usable: it should be a port number from 0 to 65535.\n' +
-        'RATE_LIMITS is not usable: it should be on or off.\n',
+        'PORT must be a port number from 0 to 65535, for example 8000.\n' +
+        'RATE_LIMITS must be on or off.\n',
     )
     const nowhere = startServer({ DATABASE_URL: 'postgres://docket:secret@127.0.0.1:1/docket' })
     expect(await nowhere.ended).toBe(1)
