@@ -92,7 +92,7 @@ const DRAIN_MS = 500
  * Ends a server: nothing new is let in, what was let in is answered. A request that is on its way on a connection that is kept
  * would be cut by closing that at once; for a while it is served, and told not to come back.
  */
-export async function stop(server: Server): Promise<void> {
+export async function stopServer(server: Server): Promise<void> {
   const closed = new Promise((resolve) => NetServer.prototype.close.call(server, resolve))
   await delay(DRAIN_MS)
   const idle = setInterval(() => server.closeIdleConnections(), 50)

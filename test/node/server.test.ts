@@ -48,6 +48,13 @@ describe('with a DATABASE_URL', () => {
     expect(nowhere.output()).not.toContain('secret')
   })
 
+  test('an unknown command is an error that lists the commands', async () => {
+    const mistyped = startServer({}, ['migrat'])
+    expect(await mistyped.ended).toBe(1)
+    expect(mistyped.output()).toMatch(/^Docket did not start\.\nThere is no command "migrat"\. The commands are:\n/)
+    expect(mistyped.output()).toContain('node src/node.ts migrate ')
+  })
+
   test('a production install serves without what only development needs, the embedded PostgreSQL among it', async () => {
     const root = new URL('../..', import.meta.url).pathname
     const folder = await temporaryFolder()
@@ -107,7 +114,7 @@ describe('with a DATABASE_URL', () => {
     expect(told).toContain('process_resident_memory_bytes')
     const second = startServer({ DATABASE_URL: await cloneDatabase(), METRICS_PORT: String(port) })
     expect(await second.ended).toBe(1)
-    expect(second.output()).toContain(`METRICS_PORT ${port} of 127.0.0.1 cannot be listened on (EADDRINUSE).`)
+    expect(second.output()).toContain(`METRICS_PORT ${port} on 127.0.0.1 cannot be used (EADDRINUSE).`)
     expect(await server.stop()).toBe(0)
   })
 
