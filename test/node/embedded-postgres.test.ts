@@ -92,7 +92,7 @@ describe('with the embedded PostgreSQL', () => {
       const server = startServer({ DATA_DIR })
       expect(await server.ended).toBe(1)
       expect(server.output()).toMatch(
-        /^Docket did not start\.\nDATA_DIR is not usable: .* cannot be written to \(E[A-Z]+\)\./,
+        /^Docket did not start\.\nDATA_DIR must be a folder .* It cannot write to .* \(E[A-Z]+\)\./,
       )
     }
   })
