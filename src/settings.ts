@@ -2,9 +2,7 @@ import { z } from 'zod'
 import type { Log } from './log.ts'
 
 /** A reason why Docket does not start, as a message for the operator: what is wrong, and what to do about it. */
-export class StartupError extends Error {
-  override name = 'StartupError'
-}
+export class StartupError extends Error {}
 
 /** The environment variables. A description completes the sentence "NAME must be …". */
 const schema = z.object({
@@ -73,15 +71,15 @@ function findConflicts({ RESEND_API_KEY, MAIL_FROM, RATE_LIMITS, NODE_ENV }: Set
   const errors: string[] = []
   const isProduction = NODE_ENV === 'production'
   if (RESEND_API_KEY && !MAIL_FROM) {
-    errors.push(`MAIL_FROM is missing, and RESEND_API_KEY requires it. ${requirement('MAIL_FROM')}`)
+    errors.push(`MAIL_FROM is required with RESEND_API_KEY. ${requirement('MAIL_FROM')}`)
   }
   if (isProduction && !RESEND_API_KEY) {
     errors.push(
-      `RESEND_API_KEY is missing. With NODE_ENV=production it is required, because printed mail would show its codes. ${requirement('RESEND_API_KEY')}`,
+      `RESEND_API_KEY is required with NODE_ENV=production, because printed mail shows its codes. ${requirement('RESEND_API_KEY')}`,
     )
   }
   if (isProduction && RATE_LIMITS === 'off') {
-    errors.push('RATE_LIMITS must be on with NODE_ENV=production. Otherwise passwords and codes could be guessed.')
+    errors.push('RATE_LIMITS must be on with NODE_ENV=production, or passwords and codes can be guessed without limit.')
   }
   return errors
 }

@@ -56,13 +56,13 @@ describe('a wrong value is refused by name, with what would be right, and is not
     expect(readSettings({ NODE_ENV: 'development', RATE_LIMITS: 'off' })).toMatchObject({ RATE_LIMITS: 'off' })
     expect(readSettings({ NODE_ENV: 'production', ...mail })).toMatchObject({ RATE_LIMITS: 'on' })
     expect(() => readSettings({ NODE_ENV: 'production' })).toThrow(
-      /^RESEND_API_KEY is missing\. With NODE_ENV=production it is required/,
+      /^RESEND_API_KEY is required with NODE_ENV=production/,
     )
     const unlimited = { NODE_ENV: 'production', RATE_LIMITS: 'off', ...mail }
     expect(() => readSettings(unlimited)).toThrow(/^RATE_LIMITS must be on with NODE_ENV=production/)
   })
 
   test('a key without a sender is missing one', () => {
-    expect(() => readSettings({ RESEND_API_KEY: 're_secret' })).toThrow(/^MAIL_FROM is missing/)
+    expect(() => readSettings({ RESEND_API_KEY: 're_secret' })).toThrow(/^MAIL_FROM is required with RESEND_API_KEY/)
   })
 })
