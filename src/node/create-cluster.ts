@@ -10,7 +10,13 @@ import type { PostgresTools } from './postgres-tools.ts'
  * that a start that is killed halfway leaves no incomplete cluster. Does nothing if another start creates it first.
  */
 export async function createCluster({ run, owner }: PostgresTools, dataDir: string, home: string) {
-  const draft = await createDraftFolder(dataDir)
+  const draft = await createFolder(dataDir)
+    .then(() => mkdtemp(join(dataDir, 'new-')))
+    .catch(({ code }) => {
+      throw new StartupError(
+        `DATA_DIR must be a folder that Docket can write to or create, for example .data. It cannot write to ${dataDir} (${code}).`,
+      )
+    })
   const passwordFile = join(draft, 'password')
   await writeFile(passwordFile, randomString('abcdefghijklmnopqrstuvwxyz0123456789', 32), { mode: 0o600 })
   if (owner) for (const path of [draft, passwordFile]) await chown(path, owner.uid, owner.gid)
@@ -24,17 +30,6 @@ export async function createCluster({ run, owner }: PostgresTools, dataDir: stri
     if (existsSync(home)) return
     const { stderr, message } = error as { stderr?: string; message: string }
     throw new StartupError(`PostgreSQL could not create a cluster in ${dataDir}: ${stderr?.trim() || message}`)
-  }
-}
-
-async function createDraftFolder(dataDir: string) {
-  try {
-    await createFolder(dataDir)
-    return await mkdtemp(join(dataDir, 'new-'))
-  } catch (error) {
-    throw new StartupError(
-      `DATA_DIR must be a folder that Docket can write to or create, for example .data. It cannot write to ${dataDir} (${(error as NodeJS.ErrnoException).code}).`,
-    )
   }
 }
 

@@ -18,17 +18,12 @@ export async function openDatabase(settings: Settings): Promise<{ url: string; s
 export async function migrate(url: string, historyDays?: number): Promise<Tier> {
   // Loaded only when needed, because it holds the list of common passwords.
   const module = await import('../database/migrate.ts')
-  return module.migrate(url, historyDays).catch((error) => {
-    throw unusable(url, error)
-  })
+  return module.migrate(url, historyDays).catch((error) => failUnusable(url, error))
 }
 
 /** Throws a StartupError if a database cannot be used, or is not migrated to this version. */
 export async function assertMigrated(db: Database, url: string) {
-  const migrated = await isMigrated(db).catch((error) => {
-    throw unusable(url, error)
-  })
-  if (!migrated) {
+  if (!(await isMigrated(db).catch((error) => failUnusable(url, error)))) {
     throw new StartupError(
       `The database ${nameOf(url)} is not migrated to this version of Docket. Run: npm run db:migrate`,
     )
@@ -41,9 +36,9 @@ export function nameOf(url: string) {
   return `${pathname.slice(1)} at ${hostname}:${port || 5432}`
 }
 
-function unusable(url: string, error: unknown) {
+function failUnusable(url: string, error: unknown): never {
   const { code, type } = describeError(error)
-  return new StartupError(
+  throw new StartupError(
     `The database ${nameOf(url)} cannot be used (${code ?? type}). Check that it is running and that DATABASE_URL is right.`,
   )
 }

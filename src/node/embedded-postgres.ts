@@ -78,16 +78,10 @@ function isAlive(pid: number): boolean {
 /** Starts the cluster and returns its port; undefined if it does not start, for example because another start was faster. */
 async function start({ run }: PostgresTools, home: string): Promise<number | undefined> {
   const port = await freePort()
-  const options = [
-    `-p ${port}`,
-    '-c listen_addresses=127.0.0.1',
-    '-c unix_socket_directories=',
-    '-c log_min_error_statement=panic',
-    '-c log_error_verbosity=terse',
-  ]
+  const options = `-p ${port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c log_min_error_statement=panic -c log_error_verbosity=terse`
   try {
     // The paths are relative, because pg_ctl passes them to a shell, which would interpret a $ or a quote in them.
-    await run('pg_ctl', ['start', '-D', 'cluster', '-l', 'log', '-w', '-o', options.join(' ')], home)
+    await run('pg_ctl', ['start', '-D', 'cluster', '-l', 'log', '-w', '-o', options], home)
     return port
   } catch {
     return undefined

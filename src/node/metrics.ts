@@ -1,10 +1,11 @@
 import { createServer } from 'node:http'
 import { collectDefaultMetrics, Histogram, Registry } from 'prom-client'
 import type { Services } from '../services.ts'
+import { StartupError } from '../settings.ts'
 
 /**
  * Serves Prometheus metrics on a port of 127.0.0.1: the duration of requests by method, route and status, and the resources
- * of the process. Rejects if the port cannot be used.
+ * of the process. Throws a StartupError if the port cannot be used.
  */
 export async function serveMetrics(port: number): Promise<{ observe: Services['observe']; close: () => void }> {
   const registry = new Registry()
@@ -19,7 +20,13 @@ export async function serveMetrics(port: number): Promise<{ observe: Services['o
   const server = createServer(async (_request, response) => {
     response.setHeader('Content-Type', registry.contentType).end(await registry.metrics())
   })
-  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve))
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject).listen(port, '127.0.0.1', resolve)
+  }).catch(({ code }) => {
+    throw new StartupError(
+      `METRICS_PORT ${port} on 127.0.0.1 cannot be used (${code}). Choose another port, for example 9090.`,
+    )
+  })
   return {
     observe: ({ method, route, status, ms }) => {
       requests.observe({ method: methodLabel(method), route, status }, ms / 1000)

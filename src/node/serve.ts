@@ -84,7 +84,10 @@ async function openServices(settings: Settings) {
 async function start({ services, url }: Resources, isDemo: boolean) {
   const { db, settings } = services
   await assertMigrated(db, url)
-  const metrics = await startMetrics(settings)
+  // Loaded only when needed, because prom-client takes memory.
+  const metrics = settings.METRICS_PORT
+    ? await (await import('./metrics.ts')).serveMetrics(settings.METRICS_PORT)
+    : undefined
   if (isDemo) await addDemoData(url, services)
   const server = createHttpServer(
     (request, address) => app.fetch(request, { ...services, address, observe: metrics?.observe }),
@@ -92,16 +95,6 @@ async function start({ services, url }: Resources, isDemo: boolean) {
   )
   await listen(server, settings)
   return { server, metrics }
-}
-
-async function startMetrics({ METRICS_PORT }: Settings) {
-  if (!METRICS_PORT) return undefined
-  const { serveMetrics } = await import('./metrics.ts')
-  return serveMetrics(METRICS_PORT).catch(({ code }) => {
-    throw new StartupError(
-      `METRICS_PORT ${METRICS_PORT} on 127.0.0.1 cannot be used (${code}). Choose another port, for example 9090.`,
-    )
-  })
 }
 
 async function addDemoData(url: string, { kdf, now, settings }: Resources['services']) {
@@ -120,23 +113,20 @@ async function addDemoData(url: string, { kdf, now, settings }: Resources['servi
 /** Resolves when the server listens, and rejects with a StartupError if it cannot. */
 function listen(server: Server, { HOST, PORT }: Settings) {
   return new Promise<void>((resolve, reject) => {
-    server.once('error', ({ code }: NodeJS.ErrnoException) =>
-      reject(new StartupError(whyNotListening(code, HOST, PORT))),
-    )
+    const rejectWith = ({ code }: NodeJS.ErrnoException) => reject(new StartupError(explain(code, HOST, PORT)))
     // The backlog is the default limit of Linux. If it is full in a burst, TCP retries only after one to three seconds.
-    server.listen({ port: PORT, host: HOST, backlog: 4096 }, resolve)
+    server.once('error', rejectWith).listen({ port: PORT, host: HOST, backlog: 4096 }, resolve)
   })
 }
 
-function whyNotListening(code: string | undefined, HOST: string, PORT: number) {
-  switch (code) {
-    case 'EADDRINUSE':
-      return `Port ${PORT} on ${HOST} is already in use. Choose another port: PORT=${PORT + 1} npm start`
-    case 'EACCES':
-      return `This user may not listen on port ${PORT}. Choose a port from 1024: PORT=8000 npm start`
-    default:
-      return `Docket cannot listen on ${HOST}:${PORT} (${code}). Check HOST and PORT.`
+function explain(code: string | undefined, HOST: string, PORT: number) {
+  if (code === 'EADDRINUSE') {
+    return `Port ${PORT} on ${HOST} is already in use. Choose another port: PORT=${PORT + 1} npm start`
   }
+  if (code === 'EACCES') {
+    return `This user is not allowed to listen on port ${PORT}. Choose a port above 1023: PORT=8000 npm start`
+  }
+  return `Docket cannot listen on ${HOST}:${PORT} (${code}). Check HOST and PORT.`
 }
 
 function greeting(settings: Settings, { address, port }: AddressInfo, isDemo: boolean) {
