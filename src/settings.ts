@@ -6,13 +6,13 @@ export class StartupError extends Error {}
 
 /** The environment variables. A description completes the sentence "NAME must be …". */
 const schema = z.object({
-  HOST: z.string().default('127.0.0.1').describe('an address to listen on, for example 127.0.0.1 or 0.0.0.0'),
+  HOST: z.string().default('127.0.0.1').describe('an address, for example 127.0.0.1'),
   PORT: integer(0, 65535).default(8000).describe('a port number from 0 to 65535, for example 8000'),
   DATABASE_URL: url('postgres:', 'postgresql:')
     .refine(isDecodable)
     .optional()
     .describe('a URL, for example postgres://user:password@host:5432/name, with %25 for each % in the password'),
-  DATA_DIR: z.string().default('.data').describe('a folder for the embedded PostgreSQL, for example .data'),
+  DATA_DIR: z.string().default('.data').describe('a folder, for example .data'),
   RESEND_API_KEY: z.string().optional().describe('an API key of Resend, for example re_123'),
   RESEND_BASE_URL: url('http:', 'https:').optional().describe('a URL, for example https://api.resend.com'),
   MAIL_FROM: z
@@ -37,7 +37,7 @@ const schema = z.object({
   HISTORY_DAYS: integer(30, 36_500).optional().describe('a number of days from 30 to 36500, for example 365'),
   RATE_LIMITS: z.enum(['on', 'off']).default('on').describe('on or off'),
   METRICS_PORT: integer(1, 65535).optional().describe('a port number from 1 to 65535, for example 9090'),
-  NODE_ENV: z.string().optional().describe('production on a production server'),
+  NODE_ENV: z.string().optional().describe('production or empty'),
   LOG_LEVEL: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
     .default('info')

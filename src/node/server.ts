@@ -20,7 +20,7 @@ const defaultLimits = {
   timeout: 45_000,
   // All headers of a request: a cursor of 4 KiB, a token and the headers of proxies fit.
   maxHeaderSize: 16 * 1024,
-  // Unlimited: above a limit, Node 20 silently drops headers, including If-Match.
+  // Unlimited: above a limit, Node silently drops headers, including If-Match.
   maxHeadersCount: 0,
   // Unlimited: a load balancer reuses a connection for days.
   maxRequestsPerSocket: 0,
