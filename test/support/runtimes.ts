@@ -35,7 +35,7 @@ export type Start = {
   options?: Parameters<typeof connect>[1]
 }
 
-/** What `node.ts` gives to each request, but with a log that is kept. */
+/** The services that the server on Node gives to each request, with a log that is kept. */
 export function openServices({ url, environment, now, options }: Start) {
   const settings = readSettings(environment)
   const { db, close } = connect(url, options)

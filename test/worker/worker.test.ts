@@ -146,7 +146,7 @@ describe('a wrong setting', () => {
     })
     expect(JSON.stringify(body)).not.toContain('SESSION_DAYS')
     await other.settled()
-    expect(other.lines().join()).toContain('SESSION_DAYS is not usable: it should be a number of days from 1 to 3650.')
+    expect(other.lines().join()).toContain('SESSION_DAYS must be a number of days from 1 to 3650, for example 30.')
   })
 })
 
