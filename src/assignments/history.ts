@@ -21,22 +21,26 @@ export async function listHistory(db: Database, caller: string, id: string, curs
     .orderBy(desc(at))
     .limit(1)
     .as('last')
-  const place = cursor?.at[0]
+  const place = cursor?.keys[0]
   const rows = await db
     .select({ event })
     .from(last)
     .leftJoin(
       assignment_events,
-      and(itsOwn, place === undefined ? undefined : cursor?.back ? lt(at, place) : gt(at, place)),
+      and(itsOwn, place === undefined ? undefined : cursor?.isBackward ? lt(at, place) : gt(at, place)),
     )
     .where(sql`${caller}::uuid in (${last.creator}, ${last.assignee})`)
-    .orderBy(cursor?.back ? desc(at) : asc(at))
+    .orderBy(cursor?.isBackward ? desc(at) : asc(at))
     .limit(limit + 1)
   if (rows.length === 0) return undefined
   const events = rows.flatMap(({ event }) => event ?? [])
   const shown = events.slice(0, limit)
   const hasMore = events.length > limit
-  if (cursor?.back) shown.reverse()
+  if (cursor?.isBackward) shown.reverse()
   // The log only grows, so what a cursor came from is there still.
-  return { events: shown, hasLater: cursor?.back || hasMore, hasEarlier: cursor?.back ? hasMore : cursor !== undefined }
+  return {
+    events: shown,
+    hasLater: cursor?.isBackward || hasMore,
+    hasEarlier: cursor?.isBackward ? hasMore : cursor !== undefined,
+  }
 }

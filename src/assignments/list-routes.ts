@@ -4,12 +4,12 @@ import { Problem } from '../http/problem.ts'
 import { protectedRoute } from '../http/routes.ts'
 import { cursor, id, limit, pageOf, pageResponse, wellFormed } from '../http/schemas.ts'
 import type { Env } from '../services.ts'
-import { instantPlace, readCursor, writeCursor } from './cursors.ts'
+import { instantKey, readCursor, writeCursor } from './cursors.ts'
 import { listHistory } from './history.ts'
 import { type Filter, listAssignments, type Order, orderings, placeIn } from './listing.ts'
-import { AssignmentShown, asOf, Event, idOf, moment, person, refuseFuture, severalStatuses } from './schemas.ts'
+import { AssignmentSchema, asOf, EventSchema, idOf, moment, person, refuseFuture, severalStatuses } from './schemas.ts'
 
-const Page = pageOf(AssignmentShown).extend({ count: z.int().optional().openapi({ example: 42 }) })
+const Page = pageOf(AssignmentSchema).extend({ count: z.int().optional().openapi({ example: 42 }) })
 
 const Query = z.strictObject({
   status: severalStatuses,
@@ -82,12 +82,15 @@ export const listRoutes = new OpenAPIHono<Env>()
       })
       // Beyond the page there is what the look-ahead found; behind it, what the cursor came from.
       const { keys, hasMore } = page
-      const isBack = cursor?.back ?? false
+      const isBack = cursor?.isBackward ?? false
       const [first, last] = [keys[0], keys.at(-1)]
       const goesOn = isBack ? first !== undefined && hasMore : cursor !== undefined
       const comesAfter = isBack ? true : last !== undefined && hasMore
-      const linkTo = (back: boolean, place?: string[]) =>
-        pageUrl(c, writeCursor({ at: place ?? cursor?.at ?? [], back, inclusive: place === undefined }, list))
+      const linkTo = (isBackward: boolean, place?: string[]) =>
+        pageUrl(
+          c,
+          writeCursor({ keys: place ?? cursor?.keys ?? [], isBackward, isInclusive: place === undefined }, list),
+        )
       const previous = goesOn ? linkTo(true, first) : null
       const next = comesAfter ? linkTo(false, last) : null
       setLinks(c, next, previous)
@@ -102,7 +105,7 @@ export const listRoutes = new OpenAPIHono<Env>()
       summary: 'List every change of an assignment, oldest first, also after it was deleted',
       tags: ['Assignments'],
       request: { params: z.strictObject({ id }), query: HistoryQuery },
-      responses: { 200: pageResponse(pageOf(Event), 'A page of events.') },
+      responses: { 200: pageResponse(pageOf(EventSchema), 'A page of events.') },
       problems: ['invalid_cursor'],
     }),
     async (c) => {
@@ -114,13 +117,13 @@ export const listRoutes = new OpenAPIHono<Env>()
       if (given !== undefined && !cursor) throw new Problem('invalid_cursor')
       const page = await listHistory(c.env.db, caller, id, cursor, limit)
       if (!page) throw new Problem('not_found')
-      const linkTo = (back: boolean, event: { at: string } | undefined) =>
-        event ? pageUrl(c, writeCursor({ at: [event.at], back, inclusive: false }, list)) : null
+      const linkTo = (isBackward: boolean, event: { at: string } | undefined) =>
+        event ? pageUrl(c, writeCursor({ keys: [event.at], isBackward, isInclusive: false }, list)) : null
       const next = page.hasLater ? linkTo(false, page.events.at(-1)) : null
       const previous = page.hasEarlier ? linkTo(true, page.events[0]) : null
       setLinks(c, next, previous)
-      return c.json({ next, previous, results: page.events as z.output<typeof Event>[] }, 200)
+      return c.json({ next, previous, results: page.events as z.output<typeof EventSchema>[] }, 200)
     },
   )
 
-const timePlace = z.tuple([instantPlace])
+const timePlace = z.tuple([instantKey])

@@ -6,7 +6,7 @@ import { assignment_search, assignments, statuses } from '../database/schema.ts'
 import { isStorable, nameOrder, searchText } from '../database/text.ts'
 import { assignmentsAsOf } from './as-of.ts'
 import type { Assignment } from './assignments.ts'
-import { type Cursor, instantPlace } from './cursors.ts'
+import { type Cursor, instantKey } from './cursors.ts'
 
 /** What a list is narrowed to: a plain value, so that a cursor can be held to it. */
 export type Filter = {
@@ -74,7 +74,7 @@ export async function listAssignments(
 ): Promise<Page> {
   const terms = filter.search ?? []
   const caller = opaque(id)
-  const isBack = cursor?.back ?? false
+  const isBack = cursor?.isBackward ?? false
   const keys = keysOf(order, isBack)
   // The index of texts knows the present alone.
   const isIndexed = terms.length > 0 && !filter.as_of
@@ -164,7 +164,7 @@ function keyOf(by: Order[number]['by']): Pick<Key, 'value' | 'type'> {
 const shapes: Record<string, z.ZodType<string>> = {
   text: z.string().refine(isStorable),
   uuid: z.uuid(),
-  timestamptz: instantPlace,
+  timestamptz: instantKey,
   assignment_status: z.enum(statuses),
 }
 
@@ -178,19 +178,19 @@ export const placeIn = (order: Order) =>
   })
 
 /** The rows beyond a place: one comparison of rows where all keys run one way, which an index can follow. */
-function beyond(keys: Key[], { at, inclusive }: Cursor): SQL {
+function beyond(keys: Key[], { keys: position, isInclusive }: Cursor): SQL {
   const [first] = keys as [Key, ...Key[]]
-  const values = keys.map(({ type }, index) => sql`${at[index] ?? ''}::${sql.raw(type)}`)
+  const values = keys.map(({ type }, index) => sql`${position[index] ?? ''}::${sql.raw(type)}`)
   const comparison = ({ descending }: Key, orEqual = false) => sql.raw((descending ? '<' : '>') + (orEqual ? '=' : ''))
   if (keys.every(({ descending }) => descending === first.descending)) {
     const columns = keys.map(({ value }) => value)
-    return sql`(${sql.join(columns, sql`, `)}) ${comparison(first, inclusive)} (${sql.join(values, sql`, `)})`
+    return sql`(${sql.join(columns, sql`, `)}) ${comparison(first, isInclusive)} (${sql.join(values, sql`, `)})`
   }
   const nested = keys.reduceRight<SQL | undefined>((rest, key, index) => {
     const value = values[index] as SQL
     return rest
       ? sql`(${key.value} ${comparison(key)} ${value} or (${key.value} = ${value} and ${rest}))`
-      : sql`${key.value} ${comparison(key, inclusive)} ${value}`
+      : sql`${key.value} ${comparison(key, isInclusive)} ${value}`
   }, undefined) as SQL
   return sql`${first.value} ${comparison(first, true)} ${values[0] as SQL} and ${nested}`
 }

@@ -13,7 +13,7 @@ import {
   findAssignment,
   type WriteError,
 } from './assignments.ts'
-import { AssignmentShown, asOf, refuseFuture, status } from './schemas.ts'
+import { AssignmentSchema, asOf, refuseFuture, status } from './schemas.ts'
 
 const name = z.string().trim().pipe(text(1, 255)).openapi({ minLength: 1, maxLength: 255, example: 'Write the report' })
 const description = text(0, 10_000).openapi({ example: 'Two pages, with figures.' })
@@ -45,7 +45,7 @@ const ifNoneMatch = z.object({
 const etag = {
   ETag: header('The version, as an entity tag.', { example: '"3"' }),
 }
-const shown = (description: string) => ({ ...jsonResponse(AssignmentShown, description), headers: etag })
+const shown = (description: string) => ({ ...jsonResponse(AssignmentSchema, description), headers: etag })
 const tags = ['Assignments']
 
 export const assignmentRoutes = new OpenAPIHono<Env>()
@@ -59,7 +59,7 @@ export const assignmentRoutes = new OpenAPIHono<Env>()
       request: { body: jsonBody(Replacement) },
       responses: {
         201: {
-          ...jsonResponse(AssignmentShown, 'The assignment, with its address in `Location`.'),
+          ...jsonResponse(AssignmentSchema, 'The assignment, with its address in `Location`.'),
           headers: { ...etag, Location: header('Where the assignment is.') },
         },
       },

@@ -22,13 +22,13 @@ const example = {
 const columns = { name: z.string(), description: z.string(), status, assignee: id, creator: id, version }
 
 /** An assignment as its creator and its assignee see it. */
-export const AssignmentShown = z
+export const AssignmentSchema = z
   .strictObject({ id, ...columns, created_at: instant, updated_at: instant })
   .openapi('Assignment', { example })
 
 const { created_at: at, updated_at: _, ...was } = example
 /** A change, and the assignment as it was afterwards. */
-export const Event = z
+export const EventSchema = z
   .strictObject({
     ...{ id, at: instant, kind: z.enum(event_kinds), actor: id, assignment: id },
     ...columns,

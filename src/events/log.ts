@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi'
 import { type SQL, sql } from 'drizzle-orm'
-import { instantPlace } from '../assignments/cursors.ts'
+import { instantKey } from '../assignments/cursors.ts'
 import { all, conditions, type Filter, opaque } from '../assignments/listing.ts'
 import { idTime } from '../crypto.ts'
 import type { Database } from '../database/connect.ts'
@@ -34,7 +34,7 @@ export const placeShape = z.union([
   z.tuple([]),
   z.tuple([
     z.string().regex(/^(0|[1-9]\d{0,17})$/),
-    instantPlace,
+    instantKey,
     z.union([z.uuid().toLowerCase(), z.string().regex(/^[0-9a-f]{16}$/)]),
   ]),
 ])

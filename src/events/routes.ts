@@ -1,6 +1,6 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
 import { readCursor, writeCursor } from '../assignments/cursors.ts'
-import { Event, idOf, person, severalStatuses } from '../assignments/schemas.ts'
+import { EventSchema, idOf, person, severalStatuses } from '../assignments/schemas.ts'
 import { methodNotAllowed } from '../http/methods.ts'
 import { prefers } from '../http/negotiate.ts'
 import { Problem, retryLater } from '../http/problem.ts'
@@ -27,7 +27,7 @@ const Query = z.strictObject({
 
 const Page = z.strictObject({
   next: z.string().openapi({ description: 'A cursor, always there.', example: 'W1tbIjc0MiIsIjIwMjYtMTEtMjJUMTA6M…' }),
-  results: z.array(Event),
+  results: z.array(EventSchema),
 })
 
 const rules = `Each change of an assignment of which you were creator or assignee before or after it, once, in order; who loses an assignment gets that change as the last. Filters look at the assignment as it is after the change.
@@ -86,7 +86,7 @@ export const eventRoutes = new OpenAPIHono<Env>().openapi(
 
     const follower = { caller, session, interest, cursorOf: cursorsOf(caller, interest) }
     if (!prefers(c, STREAM)) {
-      const results = page.events.map(({ position, old_assignee, ...event }) => event as z.output<typeof Event>)
+      const results = page.events.map(({ position, old_assignee, ...event }) => event as z.output<typeof EventSchema>)
       return c.json({ next: follower.cursorOf(page.next), results }, 200)
     }
     // A proxy that gathers an answer first would hold back its events (nginx's documentation of proxy_buffering).
@@ -102,7 +102,7 @@ eventRoutes.all('/events', methodNotAllowed('GET, HEAD'))
 const listOf = (caller: string, interest: Interest) => [caller, interest, 'events']
 
 const cursorsOf = (caller: string, interest: Interest) => (place: Place) =>
-  writeCursor({ at: keysOf(place), back: false, inclusive: false }, listOf(caller, interest))
+  writeCursor({ keys: keysOf(place), isBackward: false, isInclusive: false }, listOf(caller, interest))
 
 /** The place that a cursor of this list stands for; undefined for none. */
 function placeIn(cursor: string | undefined, list: unknown): Place | undefined {
@@ -110,5 +110,5 @@ function placeIn(cursor: string | undefined, list: unknown): Place | undefined {
   if (cursor === 'start') return START
   const read = readCursor(cursor, list, placeShape)
   if (!read) throw new Problem('invalid_cursor')
-  return placeOf(read.at)
+  return placeOf(read.keys)
 }
