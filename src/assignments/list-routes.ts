@@ -7,7 +7,16 @@ import type { Env } from '../services.ts'
 import { instantKey, readCursor, writeCursor } from './cursors.ts'
 import { listHistory } from './history.ts'
 import { type Filter, listAssignments, type Order, orderings, placeIn } from './listing.ts'
-import { AssignmentSchema, asOf, EventSchema, idOf, moment, person, refuseFuture, severalStatuses } from './schemas.ts'
+import {
+  AssignmentSchema,
+  asOf,
+  assertNotFuture,
+  EventSchema,
+  idOf,
+  moment,
+  person,
+  severalStatuses,
+} from './schemas.ts'
 
 const Page = pageOf(AssignmentSchema).extend({ count: z.int().optional().openapi({ example: 42 }) })
 
@@ -68,7 +77,7 @@ export const listRoutes = new OpenAPIHono<Env>()
     }),
     async (c) => {
       const caller = c.var.session.account.id
-      refuseFuture(c, c.req.valid('query').as_of)
+      assertNotFuture(c, c.req.valid('query').as_of)
       const { limit, cursor: given, count, ordering, ...query } = c.req.valid('query')
       const filter: Filter = { ...query, assignee: idOf(query.assignee, caller), creator: idOf(query.creator, caller) }
       const list = [caller, filter, ordering]

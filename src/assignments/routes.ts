@@ -13,7 +13,7 @@ import {
   findAssignment,
   type WriteError,
 } from './assignments.ts'
-import { AssignmentSchema, asOf, refuseFuture, status } from './schemas.ts'
+import { AssignmentSchema, asOf, assertNotFuture, status } from './schemas.ts'
 
 const name = z.string().trim().pipe(text(1, 255)).openapi({ minLength: 1, maxLength: 255, example: 'Write the report' })
 const description = text(0, 10_000).openapi({ example: 'Two pages, with figures.' })
@@ -87,7 +87,7 @@ export const assignmentRoutes = new OpenAPIHono<Env>()
     async (c) => {
       const { id } = c.req.valid('param')
       const { as_of } = c.req.valid('query')
-      refuseFuture(c, as_of)
+      assertNotFuture(c, as_of)
       const found = accepted(
         as_of
           ? await findAssignmentAsOf(c.env.db, takeBearer(c), id, as_of)
