@@ -1,12 +1,14 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
+import { statuses } from '../database/schema.ts'
 import { pageUrl, setLinks } from '../http/links.ts'
 import { Problem } from '../http/problem.ts'
 import { protectedRoute } from '../http/routes.ts'
 import { cursor, id, limit, pageOf, pageResponse, wellFormed } from '../http/schemas.ts'
-import type { Env } from '../services.ts'
-import { instantKey, readCursor, writeCursor } from './cursors.ts'
+import type { Env, RequestContext } from '../services.ts'
+import { type Cursor, instantKey, readCursor, writeCursor } from './cursors.ts'
 import { listHistory } from './history.ts'
-import { type Filter, listAssignments, type Order, orderings, placeIn } from './listing.ts'
+import { cursorKeysSchema, type Order, orderings, type Page } from './keyset.ts'
+import { type ListFilter, listAssignments } from './listing.ts'
 import {
   AssignmentSchema,
   asOf,
@@ -18,9 +20,51 @@ import {
   severalStatuses,
 } from './schemas.ts'
 
-const Page = pageOf(AssignmentSchema).extend({ count: z.int().optional().openapi({ example: 42 }) })
+const tags = ['Assignments']
 
-const Query = z.strictObject({
+const search = wellFormed
+  .refine((value) => [...value].length <= 200, 'Must be at most 200 characters long')
+  .transform((value) =>
+    [...value.matchAll(/"([^"]*)"|[^\s,"]+/g)].map(([term, phrase]) => phrase ?? term).filter(Boolean),
+  )
+  .refine((terms) => terms.length <= 10, 'Must be at most 10 terms')
+  .transform((terms) => [...new Set(terms)])
+  .optional()
+  .openapi({
+    type: 'string',
+    maxLength: 200,
+    description:
+      'Up to 10 terms, separated by white space or commas; `"a phrase"` stays together. The name or the description must contain every term. Case is ignored.',
+    example: 'report "two pages"',
+  })
+
+const ordering = z
+  .string()
+  .transform((value) => value.split(','))
+  .pipe(
+    z
+      .array(z.string().regex(new RegExp(`^-?(${orderings.join('|')})$`), `Must be one of ${orderings.join(', ')}`))
+      .max(3),
+  )
+  .transform((fields) =>
+    fields.map((field) => ({ by: field.replace('-', ''), descending: field[0] === '-' }) as Order[number]),
+  )
+  .refine((order) => new Set(order.map(({ by }) => by)).size === order.length, 'Must not repeat a field')
+  .default([{ by: 'created_at', descending: true }])
+  .openapi({
+    type: 'string',
+    description: `Up to 3 of \`${orderings.join('`, `')}\`, each with \`-\` for descending. \`name\` ignores case, and \`status\` sorts as ${statuses.join(', ')}.`,
+    example: 'status,-updated_at',
+    default: '-created_at',
+  })
+
+const count = z
+  .enum(['true', 'false'])
+  .transform((value) => value === 'true')
+  .optional()
+  .openapi({ type: 'boolean', description: '`true` adds `count`, the exact number of matches on all pages.' })
+
+const ListQuery = z.strictObject({
   status: severalStatuses,
   assignee: person,
   creator: person,
@@ -29,39 +73,16 @@ const Query = z.strictObject({
   updated_after: moment,
   updated_before: moment,
   as_of: asOf,
-  search: wellFormed
-    .refine((value) => [...value].length <= 200, 'Must be at most 200 characters long')
-    .transform((value) =>
-      [...value.matchAll(/"([^"]*)"|[^\s,"]+/g)].map(([term, phrase]) => phrase ?? term).filter(Boolean),
-    )
-    .refine((terms) => terms.length <= 10, 'Must be at most 10 terms')
-    .transform((terms) => [...new Set(terms)])
-    .optional()
-    .openapi({ type: 'string', maxLength: 200, example: 'report "two pages"' }),
-  ordering: z
-    .string()
-    .transform((value) => value.split(','))
-    .pipe(
-      z
-        .array(z.string().regex(new RegExp(`^-?(${orderings.join('|')})$`), `Must be of ${orderings.join(', ')}`))
-        .max(3),
-    )
-    .transform((fields) =>
-      fields.map((field) => ({ by: field.replace('-', ''), descending: field[0] === '-' }) as Order[number]),
-    )
-    .refine((order) => new Set(order.map(({ by }) => by)).size === order.length, 'Must name a field once')
-    .default([{ by: 'created_at', descending: true }])
-    .openapi({ type: 'string', example: 'status,-updated_at', default: '-created_at' }),
+  search,
+  ordering,
   limit,
   cursor,
-  count: z
-    .enum(['true', 'false'])
-    .transform((value) => value === 'true')
-    .optional()
-    .openapi({ type: 'boolean' }),
+  count,
 })
 
-const HistoryQuery = z.strictObject({ limit, cursor })
+const AssignmentPage = pageOf(AssignmentSchema).extend({ count: z.int().optional().openapi({ example: 42 }) })
+
+const EventPage = pageOf(EventSchema)
 
 export const listRoutes = new OpenAPIHono<Env>()
   .openapi(
@@ -69,41 +90,32 @@ export const listRoutes = new OpenAPIHono<Env>()
       method: 'get',
       path: '/',
       operationId: 'listAssignments',
-      summary: 'List, filter, search and sort the assignments that you created or are assigned to',
-      tags: ['Assignments'],
-      request: { query: Query },
-      responses: { 200: pageResponse(Page, 'A page of assignments.') },
+      summary: 'List, filter, search and sort your assignments',
+      description: `Returns the assignments that you created or are assigned to.
+
+- \`created_after\` and \`updated_after\` are inclusive, \`created_before\` and \`updated_before\` are exclusive.
+- Follow \`next\` to read all pages. Each row that exists all the while comes exactly once, whatever is inserted or changed, unless its sort fields change.
+- With a cursor, only \`limit\` and \`count\` may change. Rows that sort the same are ordered by id.
+- \`as_of\` lists what you could see at that time, including assignments deleted since.`,
+      tags,
+      request: { query: ListQuery },
+      responses: { 200: pageResponse(AssignmentPage, 'A page of assignments.') },
       problems: ['invalid_cursor'],
     }),
     async (c) => {
       const caller = c.var.session.account.id
-      assertNotFuture(c, c.req.valid('query').as_of)
-      const { limit, cursor: given, count, ordering, ...query } = c.req.valid('query')
-      const filter: Filter = { ...query, assignee: idOf(query.assignee, caller), creator: idOf(query.creator, caller) }
+      const { limit, cursor: text, count, ordering, ...query } = c.req.valid('query')
+      assertNotFuture(c, query.as_of)
+      const filter: ListFilter = {
+        ...query,
+        assignee: idOf(query.assignee, caller),
+        creator: idOf(query.creator, caller),
+      }
       const list = [caller, filter, ordering]
-      const cursor = given === undefined ? undefined : readCursor(given, list, placeIn(ordering))
-      if (given !== undefined && !cursor) throw new Problem('invalid_cursor')
-
-      const page = await listAssignments(c.env.db, caller, filter, ordering, {
-        limit,
-        cursor,
-        withCount: count ?? false,
-      })
-      // Beyond the page there is what the look-ahead found; behind it, what the cursor came from.
-      const { keys, hasMore } = page
-      const isBack = cursor?.isBackward ?? false
-      const [first, last] = [keys[0], keys.at(-1)]
-      const goesOn = isBack ? first !== undefined && hasMore : cursor !== undefined
-      const comesAfter = isBack ? true : last !== undefined && hasMore
-      const linkTo = (isBackward: boolean, place?: string[]) =>
-        pageUrl(
-          c,
-          writeCursor({ keys: place ?? cursor?.keys ?? [], isBackward, isInclusive: place === undefined }, list),
-        )
-      const previous = goesOn ? linkTo(true, first) : null
-      const next = comesAfter ? linkTo(false, last) : null
-      setLinks(c, next, previous)
-      return c.json({ next, previous, results: page.rows, ...(page.count !== undefined && { count: page.count }) }, 200)
+      const cursor = parseCursor(text, list, cursorKeysSchema(ordering))
+      const options = { limit, cursor, withCount: count ?? false }
+      const page = await listAssignments(c.env.db, caller, filter, ordering, options)
+      return c.json({ ...linkPages(c, page, list), results: page.rows, count: page.count }, 200)
     },
   )
   .openapi(
@@ -111,28 +123,39 @@ export const listRoutes = new OpenAPIHono<Env>()
       method: 'get',
       path: '/{id}/history',
       operationId: 'listHistory',
-      summary: 'List every change of an assignment, oldest first, also after it was deleted',
-      tags: ['Assignments'],
-      request: { params: z.strictObject({ id }), query: HistoryQuery },
-      responses: { 200: pageResponse(pageOf(EventSchema), 'A page of events.') },
+      summary: 'List the events of an assignment, oldest first',
+      description: `Each event names who changed the assignment and which fields, and shows the assignment after the change.
+
+The history outlives the assignment: those who could see it when it was deleted can still read its history.`,
+      tags,
+      request: { params: z.strictObject({ id }), query: z.strictObject({ limit, cursor }) },
+      responses: { 200: pageResponse(EventPage, 'A page of events.') },
       problems: ['invalid_cursor'],
     }),
     async (c) => {
-      const { limit, cursor: given } = c.req.valid('query')
-      const { id } = c.req.valid('param')
       const caller = c.var.session.account.id
+      const { limit, cursor: text } = c.req.valid('query')
+      const { id } = c.req.valid('param')
       const list = [caller, id]
-      const cursor = given === undefined ? undefined : readCursor(given, list, timePlace)
-      if (given !== undefined && !cursor) throw new Problem('invalid_cursor')
+      const cursor = parseCursor(text, list, z.tuple([instantKey]))
       const page = await listHistory(c.env.db, caller, id, cursor, limit)
       if (!page) throw new Problem('not_found')
-      const linkTo = (isBackward: boolean, event: { at: string } | undefined) =>
-        event ? pageUrl(c, writeCursor({ keys: [event.at], isBackward, isInclusive: false }, list)) : null
-      const next = page.hasLater ? linkTo(false, page.events.at(-1)) : null
-      const previous = page.hasEarlier ? linkTo(true, page.events[0]) : null
-      setLinks(c, next, previous)
-      return c.json({ next, previous, results: page.events as z.output<typeof EventSchema>[] }, 200)
+      return c.json({ ...linkPages(c, page, list), results: page.rows }, 200)
     },
   )
 
-const timePlace = z.tuple([instantKey])
+/** Decodes the `cursor` parameter. Throws 400 if it does not belong to the list. */
+function parseCursor(text: string | undefined, list: unknown, keys: z.ZodType<string[]>): Cursor | undefined {
+  if (text === undefined) return undefined
+  const cursor = readCursor(text, list, keys)
+  if (!cursor) throw new Problem('invalid_cursor')
+  return cursor
+}
+
+/** Returns the URLs of the pages around a page, and sets them as the `Link` header. */
+function linkPages(c: RequestContext, page: Page<unknown>, list: unknown) {
+  const urlOf = (cursor: Cursor | undefined) => (cursor ? pageUrl(c, writeCursor(cursor, list)) : null)
+  const links = { next: urlOf(page.next), previous: urlOf(page.previous) }
+  setLinks(c, links.next, links.previous)
+  return links
+}
