@@ -34,7 +34,7 @@ export async function listHistory(db: Database, caller: string, id: string, curs
   if (rows.length === 0) return undefined
   // Without an event after the cursor, the join leaves one row of nulls.
   const events = rows.flatMap(({ event }) => event ?? [])
-  return toPage(events, limit, cursor, (event) => [event.at])
+  return toPage(events, limit, (event) => [event.at], cursor)
 }
 
 function eventsAfter({ keys: [time], isBackward, isInclusive }: Cursor) {

@@ -11,22 +11,18 @@ export const orderings = ['created_at', 'updated_at', 'name', 'status'] as const
 export type Order = { by: (typeof orderings)[number]; descending: boolean }[]
 
 /** One of the columns that together give each row of a sorted list a position of its own. */
-export type SortKey = { alias: string; expression: SQL; type: keyof typeof keySchemas; descending: boolean }
+export type SortKey = Column & { alias: string; descending: boolean }
 
-const keySchemas = {
-  text: z.string().refine(isStorable),
-  uuid: z.uuid(),
-  timestamptz: instantKey,
-  assignment_status: z.enum(statuses),
+type Column = { expression: SQL; type: string; schema: z.ZodType<string> }
+
+// A cursor may be forged: the schemas allow no value that PostgreSQL cannot read.
+const columns: Record<Order[number]['by'] | 'id', Column> = {
+  id: { expression: sql`${assignments.id}`, type: 'uuid', schema: z.uuid() },
+  created_at: { expression: sql`${assignments.created_at}`, type: 'timestamptz', schema: instantKey },
+  updated_at: { expression: sql`${assignments.updated_at}`, type: 'timestamptz', schema: instantKey },
+  name: { expression: nameOrder(assignments.name), type: 'text', schema: z.string().refine(isStorable) },
+  status: { expression: sql`${assignments.status}`, type: 'assignment_status', schema: z.enum(statuses) },
 }
-
-const columns = {
-  id: { alias: 'key_id', expression: sql`${assignments.id}`, type: 'uuid' },
-  created_at: { alias: 'key_created_at', expression: sql`${assignments.created_at}`, type: 'timestamptz' },
-  updated_at: { alias: 'key_updated_at', expression: sql`${assignments.updated_at}`, type: 'timestamptz' },
-  name: { alias: 'key_name', expression: nameOrder(assignments.name), type: 'text' },
-  status: { alias: 'key_status', expression: sql`${assignments.status}`, type: 'assignment_status' },
-} as const
 
 /**
  * Returns the sort keys of an order, in reverse to read backward. The id comes last, in the direction of the last field. It
@@ -35,78 +31,67 @@ const columns = {
 export function sortKeys(order: Order, isBackward = false): SortKey[] {
   const last = order.at(-1)
   const leading = last?.by === 'created_at' ? order.slice(0, -1) : order
-  return [...leading, { by: 'id' as const, descending: last?.descending ?? true }].map(({ by, descending }) => ({
+  const id = { by: 'id' as const, descending: last?.descending ?? true }
+  return [...leading, id].map(({ by, descending }) => ({
     ...columns[by],
+    alias: `key_${by}`,
     descending: descending !== isBackward,
   }))
 }
 
-/** Returns the sort keys as columns for a select list. */
+/** Returns the sort keys as columns of a select list. */
 export const keyColumns = (keys: SortKey[]): SQL =>
-  sql.join(
-    keys.map(({ alias, expression }) => sql`${expression} as ${sql.raw(alias)}`),
-    sql`, `,
-  )
+  list(keys.map(({ expression, alias }) => sql`${expression} as ${sql.raw(alias)}`))
 
 /** Returns an ORDER BY clause over the aliases of the sort keys. */
 export const orderBy = (keys: SortKey[]): SQL =>
   sql.raw(`order by ${keys.map(({ alias, descending }) => `${alias} ${descending ? 'desc' : 'asc'}`).join(', ')}`)
 
-/** Returns the schema for the keys of a cursor. A forged cursor must not cause an error in PostgreSQL. */
+/** Returns the schema for the keys of a cursor. */
 export const cursorKeysSchema = (order: Order): z.ZodType<string[]> =>
-  z.tuple(sortKeys(order).map(({ type }): z.ZodType<string> => keySchemas[type]) as [z.ZodType<string>])
+  z.tuple(sortKeys(order).map(({ schema }) => schema) as [z.ZodType<string>])
 
-/** Returns the condition for the rows that come after a cursor in the direction of the sort keys. */
+/** Returns the condition for the rows that come after a cursor, in the direction of the sort keys. */
 export function rowsAfter(keys: SortKey[], cursor: Cursor): SQL {
-  const terms = keys.map(({ expression, type, descending }, index) => ({
-    expression,
-    operator: sql.raw(descending ? '<' : '>'),
-    value: sql`${cursor.keys[index]}::${sql.raw(type)}`,
-  }))
+  const values = keys.map(({ type }, index) => sql`${cursor.keys[index]}::${sql.raw(type)}`)
+  const operators = keys.map(({ descending }) => sql.raw(descending ? '<' : '>'))
   const orEqual = sql.raw(cursor.isInclusive ? '=' : '')
-  const [first] = terms as [(typeof terms)[number]]
   // An index can follow a comparison of rows, which needs one direction for all keys.
   if (keys.every(({ descending }) => descending === keys[0]?.descending)) {
-    const expressions = terms.map(({ expression }) => expression)
-    const values = terms.map(({ value }) => value)
-    return sql`(${sql.join(expressions, sql`, `)}) ${first.operator}${orEqual} (${sql.join(values, sql`, `)})`
+    return sql`(${list(keys.map(({ expression }) => expression))}) ${operators[0]}${orEqual} (${list(values)})`
   }
-  const nested = terms.reduceRight<SQL | undefined>(
-    (rest, { expression, operator, value }) =>
-      rest
-        ? sql`(${expression} ${operator} ${value} or (${expression} = ${value} and ${rest}))`
-        : sql`${expression} ${operator}${orEqual} ${value}`,
-    undefined,
-  )
-  // The first part is redundant, but an index can follow it.
-  return sql`${first.expression} ${first.operator}= ${first.value} and ${nested}`
+  const nested = keys.reduceRight<SQL | undefined>((rest, { expression }, index) => {
+    const [operator, value] = [operators[index], values[index]]
+    return rest
+      ? sql`(${expression} ${operator} ${value} or (${expression} = ${value} and ${rest}))`
+      : sql`${expression} ${operator}${orEqual} ${value}`
+  }, undefined)
+  // The first comparison is redundant, but an index can follow it.
+  return sql`${keys[0]?.expression} ${operators[0]}= ${values[0]} and ${nested}`
 }
+
+const list = (parts: SQL[]) => sql.join(parts, sql`, `)
 
 /** A page in the order of its list, with the cursors of the pages around it. */
 export type Page<Row> = { rows: Row[]; next: Cursor | undefined; previous: Cursor | undefined }
 
 /**
- * Makes a page of rows that were read in the direction of a cursor. One row more than `limit` shows that there is another
- * page in that direction. In the other direction there is one if a cursor led here.
+ * Makes a page of rows that were read in the direction of a cursor. There is another page in that direction if one row more
+ * than `limit` was read, and in the other direction if a cursor led here.
  */
-export function toPage<Row>(
-  read: Row[],
-  limit: number,
-  cursor: Cursor | undefined,
-  keysOf: (row: Row) => string[],
-): Page<Row> {
+export function toPage<Row>(rows: Row[], limit: number, keysOf: (row: Row) => string[], cursor?: Cursor): Page<Row> {
   const isBackward = cursor?.isBackward ?? false
-  const hasMore = read.length > limit
-  const rows = read.slice(0, limit)
-  if (isBackward) rows.reverse()
+  const hasMore = rows.length > limit
+  const page = rows.slice(0, limit)
+  if (isBackward) page.reverse()
   const cursorFrom = (row: Row | undefined, isBackward: boolean): Cursor | undefined => {
     if (row !== undefined) return { keys: keysOf(row), isBackward, isInclusive: false }
     // An empty page is left from the position that led to it, including the row there.
     return cursor && { keys: cursor.keys, isBackward, isInclusive: true }
   }
   return {
-    rows,
-    next: isBackward || hasMore ? cursorFrom(rows.at(-1), false) : undefined,
-    previous: (isBackward ? hasMore : cursor !== undefined) ? cursorFrom(rows[0], true) : undefined,
+    rows: page,
+    next: isBackward || hasMore ? cursorFrom(page.at(-1), false) : undefined,
+    previous: (isBackward ? hasMore : cursor !== undefined) ? cursorFrom(page[0], true) : undefined,
   }
 }

@@ -20,8 +20,6 @@ import {
   severalStatuses,
 } from './schemas.ts'
 
-const tags = ['Assignments']
-
 const search = wellFormed
   .refine((value) => [...value].length <= 200, 'Must be at most 200 characters long')
   .transform((value) =>
@@ -33,19 +31,16 @@ const search = wellFormed
   .openapi({
     type: 'string',
     maxLength: 200,
-    description:
-      'Up to 10 terms, separated by white space or commas; `"a phrase"` stays together. The name or the description must contain every term. Case is ignored.',
+    description: `Up to 10 terms, separated by white space or commas. \`"a phrase"\` is one term. Every term must occur in the name or the description, ignoring case.`,
     example: 'report "two pages"',
   })
+
+const sortField = z.string().regex(new RegExp(`^-?(${orderings.join('|')})$`), `Must be of ${orderings.join(', ')}`)
 
 const ordering = z
   .string()
   .transform((value) => value.split(','))
-  .pipe(
-    z
-      .array(z.string().regex(new RegExp(`^-?(${orderings.join('|')})$`), `Must be one of ${orderings.join(', ')}`))
-      .max(3),
-  )
+  .pipe(z.array(sortField).max(3))
   .transform((fields) =>
     fields.map((field) => ({ by: field.replace('-', ''), descending: field[0] === '-' }) as Order[number]),
   )
@@ -53,7 +48,7 @@ const ordering = z
   .default([{ by: 'created_at', descending: true }])
   .openapi({
     type: 'string',
-    description: `Up to 3 of \`${orderings.join('`, `')}\`, each with \`-\` for descending. \`name\` ignores case, and \`status\` sorts as ${statuses.join(', ')}.`,
+    description: `Up to 3 of \`${orderings.join('`, `')}\`, each with \`-\` for descending. \`name\` ignores case. \`status\` sorts as ${statuses.join(', ')}.`,
     example: 'status,-updated_at',
     default: '-created_at',
   })
@@ -62,7 +57,7 @@ const count = z
   .enum(['true', 'false'])
   .transform((value) => value === 'true')
   .optional()
-  .openapi({ type: 'boolean', description: '`true` adds `count`, the exact number of matches on all pages.' })
+  .openapi({ type: 'boolean', description: '`true` adds `count`, the exact number of matches.' })
 
 const ListQuery = z.strictObject({
   status: severalStatuses,
@@ -82,8 +77,6 @@ const ListQuery = z.strictObject({
 
 const AssignmentPage = pageOf(AssignmentSchema).extend({ count: z.int().optional().openapi({ example: 42 }) })
 
-const EventPage = pageOf(EventSchema)
-
 export const listRoutes = new OpenAPIHono<Env>()
   .openapi(
     protectedRoute({
@@ -91,30 +84,26 @@ export const listRoutes = new OpenAPIHono<Env>()
       path: '/',
       operationId: 'listAssignments',
       summary: 'List, filter, search and sort your assignments',
-      description: `Returns the assignments that you created or are assigned to.
+      description: `Returns assignments that you created or are assigned to.
 
-- \`created_after\` and \`updated_after\` are inclusive, \`created_before\` and \`updated_before\` are exclusive.
-- Follow \`next\` to read all pages. Each row that exists all the while comes exactly once, whatever is inserted or changed, unless its sort fields change.
-- With a cursor, only \`limit\` and \`count\` may change. Rows that sort the same are ordered by id.
-- \`as_of\` lists what you could see at that time, including assignments deleted since.`,
-      tags,
+- \`created_after\` and \`updated_after\` are inclusive. \`created_before\` and \`updated_before\` are exclusive.
+- Rows that sort the same are ordered by id, in the direction of the last field.
+- Following \`next\` returns every row exactly once, whatever is inserted or changed meanwhile, except in the sort fields.
+- Only \`limit\` and \`count\` may change with a \`cursor\`.`,
+      tags: ['Assignments'],
       request: { query: ListQuery },
       responses: { 200: pageResponse(AssignmentPage, 'A page of assignments.') },
       problems: ['invalid_cursor'],
     }),
     async (c) => {
       const caller = c.var.session.account.id
-      const { limit, cursor: text, count, ordering, ...query } = c.req.valid('query')
+      const { limit, cursor: text, count: withCount = false, ordering: order, ...query } = c.req.valid('query')
       assertNotFuture(c, query.as_of)
-      const filter: ListFilter = {
-        ...query,
-        assignee: idOf(query.assignee, caller),
-        creator: idOf(query.creator, caller),
-      }
-      const list = [caller, filter, ordering]
-      const cursor = parseCursor(text, list, cursorKeysSchema(ordering))
-      const options = { limit, cursor, withCount: count ?? false }
-      const page = await listAssignments(c.env.db, caller, filter, ordering, options)
+      const people = { assignee: idOf(query.assignee, caller), creator: idOf(query.creator, caller) }
+      const filter: ListFilter = { ...query, ...people }
+      const list = [caller, filter, order]
+      const cursor = parseCursor(text, list, cursorKeysSchema(order))
+      const page = await listAssignments(c.env.db, caller, filter, { order, limit, cursor, withCount })
       return c.json({ ...linkPages(c, page, list), results: page.rows, count: page.count }, 200)
     },
   )
@@ -124,18 +113,16 @@ export const listRoutes = new OpenAPIHono<Env>()
       path: '/{id}/history',
       operationId: 'listHistory',
       summary: 'List the events of an assignment, oldest first',
-      description: `Each event names who changed the assignment and which fields, and shows the assignment after the change.
-
-The history outlives the assignment: those who could see it when it was deleted can still read its history.`,
-      tags,
+      description: 'The users who could see the assignment when it was deleted can still read its history.',
+      tags: ['Assignments'],
       request: { params: z.strictObject({ id }), query: z.strictObject({ limit, cursor }) },
-      responses: { 200: pageResponse(EventPage, 'A page of events.') },
+      responses: { 200: pageResponse(pageOf(EventSchema), 'A page of events.') },
       problems: ['invalid_cursor'],
     }),
     async (c) => {
       const caller = c.var.session.account.id
-      const { limit, cursor: text } = c.req.valid('query')
       const { id } = c.req.valid('param')
+      const { limit, cursor: text } = c.req.valid('query')
       const list = [caller, id]
       const cursor = parseCursor(text, list, z.tuple([instantKey]))
       const page = await listHistory(c.env.db, caller, id, cursor, limit)
@@ -146,9 +133,8 @@ The history outlives the assignment: those who could see it when it was deleted 
 
 /** Decodes the `cursor` parameter. Throws 400 if it does not belong to the list. */
 function parseCursor(text: string | undefined, list: unknown, keys: z.ZodType<string[]>): Cursor | undefined {
-  if (text === undefined) return undefined
-  const cursor = readCursor(text, list, keys)
-  if (!cursor) throw new Problem('invalid_cursor')
+  const cursor = text === undefined ? undefined : readCursor(text, list, keys)
+  if (text !== undefined && !cursor) throw new Problem('invalid_cursor')
   return cursor
 }
 

@@ -8,9 +8,9 @@ import type { Assignment } from './assignments.ts'
 import type { Cursor } from './cursors.ts'
 import { assignmentFields, columnsOf, pick } from './fields.ts'
 import { type Filter, matches, opaque, visibleParts } from './filter.ts'
-import { keyColumns, type Order, orderBy, type Page, rowsAfter, type SortKey, sortKeys, toPage } from './keyset.ts'
+import { keyColumns, type Order, orderBy, rowsAfter, type SortKey, sortKeys, toPage } from './keyset.ts'
 
-/** Narrows a list. To add a filter, add it here, to `conditionsOf`, and to the query of the route. */
+/** Narrows a list. To add a filter, add it here, to `conditionsOf` and to the query of the route. */
 export type ListFilter = Filter & {
   created_after?: string | undefined
   created_before?: string | undefined
@@ -32,46 +32,35 @@ const conditionsOf = (filter: ListFilter): SQL | undefined =>
     filter.updated_before ? lt(assignments.updated_at, filter.updated_before) : undefined,
   )
 
-type ListOptions = { limit: number; cursor?: Cursor | undefined; withCount: boolean }
+type ListOptions = { order: Order; limit: number; cursor: Cursor | undefined; withCount: boolean }
 
 type ListRow = Assignment & Record<string, string> & { count?: number }
 
-/**
- * Returns a page of the assignments that the caller can see. With `withCount` it has the number of all matches, in the same
- * round trip.
- */
-export async function listAssignments(
-  db: Database,
-  caller: string,
-  filter: ListFilter,
-  order: Order,
-  { limit, cursor, withCount }: ListOptions,
-): Promise<Page<Assignment> & { count: number | undefined }> {
+/** Returns a page of the assignments that the caller can see and, in the same round trip, the number of all matches. */
+export async function listAssignments(db: Database, caller: string, filter: ListFilter, options: ListOptions) {
+  const { order, limit, cursor, withCount } = options
   const keys = sortKeys(order, cursor?.isBackward)
   const query = { caller, filter, keys, cursor }
-  // The search index knows only the present.
+  // The search index has only the present.
   const isIndexed = filter.search !== undefined && filter.search.length > 0 && !filter.as_of
-  const page = isIndexed ? searchPage(query, limit + 1) : plainPage(query, limit + 1)
-  const count = isIndexed ? searchCount(query) : plainCount(query)
-  const rows = await db.execute<ListRow>(withCount ? pageWithCount(page, count, keys) : page)
+  const [pageOf, countOf] = isIndexed ? [searchPage, searchCount] : [plainPage, plainCount]
+  const page = pageOf(query, limit + 1)
+  const rows = await db.execute<ListRow>(withCount ? pageWithCount(page, countOf(query), keys) : page)
   // An empty page with a count is one row of nulls.
   const matching = rows.filter(({ id }) => id !== null)
-  const keysOf = (row: ListRow) => keys.map(({ alias }) => String(row[alias]))
-  const result = toPage(matching, limit, cursor, keysOf)
+  const result = toPage(matching, limit, (row) => keys.map(({ alias }) => String(row[alias])), cursor)
   return { ...result, rows: result.rows.map((row) => pick(row, assignmentFields)), count: rows[0]?.count }
 }
 
+const columns = columnsOf('assignments', assignmentFields)
+
 type ListQuery = { caller: string; filter: ListFilter; keys: SortKey[]; cursor: Cursor | undefined }
 
-/**
- * Returns the statement of a page. Each part of what the caller can see comes from its own index, already in order, and the
- * parts are merged.
- */
+/** Returns the statement of a page. It reads each part of what the caller can see in order from its own index. */
 function plainPage({ caller, filter, keys, cursor }: ListQuery, limit: number): SQL {
   const parts = visibleParts(assignments, caller, filter).map(
     (isVisible) => sql`(
-      select ${columnsOf('assignments', assignmentFields)}, ${keyColumns(keys)}
-      from ${tableOf(filter)}
+      select ${columns}, ${keyColumns(keys)} from ${tableOf(filter)}
       where ${and(isVisible, conditionsOf(filter), containsTerms(filter.search), cursor && rowsAfter(keys, cursor))}
       ${orderBy(keys)} limit (select ${limit}::int)
     )`,
@@ -81,17 +70,16 @@ function plainPage({ caller, filter, keys, cursor }: ListQuery, limit: number): 
     ${orderBy(keys)} limit (select ${limit}::int)`
 }
 
-/** Returns the statement of a count, with one scan for each part. */
-const plainCount = ({ caller, filter }: ListQuery): SQL =>
-  sql.join(
-    visibleParts(assignments, caller, filter).map(
-      (isVisible) => sql`(
-        select count(*) from ${tableOf(filter)}
-        where ${and(isVisible, conditionsOf(filter), containsTerms(filter.search))}
-      )`,
-    ),
-    sql` + `,
+/** Returns the expression of a count, with one scan for each part. */
+function plainCount({ caller, filter }: ListQuery): SQL {
+  const counts = visibleParts(assignments, caller, filter).map(
+    (isVisible) => sql`(
+      select count(*) from ${tableOf(filter)}
+      where ${and(isVisible, conditionsOf(filter), containsTerms(filter.search))}
+    )`,
   )
+  return sql.join(counts, sql` + `)
+}
 
 /**
  * How many rows a search reads in the list's order before it uses the search index. A page of a term that one row in a
@@ -100,28 +88,25 @@ const plainCount = ({ caller, filter }: ListQuery): SQL =>
 const SCAN_LIMIT = 2_500
 
 /** Returns the statement of a page with search terms. */
-function searchPage({ filter, ...query }: ListQuery, limit: number): SQL {
+function searchPage(query: ListQuery, limit: number): SQL {
   const { keys, cursor } = query
-  const { search, ...others } = filter
+  const { search, ...filter } = query.filter
   return sql`
-    with
     -- Matches among the next rows of the list.
-    near as materialized (
-      select * from (${plainPage({ ...query, filter: others }, SCAN_LIMIT)}) as scanned
+    with near as materialized (
+      select * from (${plainPage({ ...query, filter }, SCAN_LIMIT)}) as scanned
       where ${containsTerms(search)}
       ${orderBy(keys)} limit ${limit}
-    ),
-    enough as (
+    ), enough as (
       select count(*) = ${limit} as is_full from near
     )
     select * from (
       select * from near where (select is_full from enough)
       union all
-      -- All matches, unless those fill the page.
-      select ${columnsOf('assignments', assignmentFields)}, ${keyColumns(keys)}
+      -- If they do not fill the page, all matches.
+      select ${columns}, ${keyColumns(keys)}
       from assignment_search join assignments on assignments.id = assignment_search.assignment
-      where ${and(matchesSearch({ filter, ...query }), cursor && rowsAfter(keys, cursor))}
-        and not (select is_full from enough)
+      where ${and(matchesSearch(query), cursor && rowsAfter(keys, cursor))} and not (select is_full from enough)
     ) as matching
     ${orderBy(keys)} limit ${limit}`
 }
@@ -132,13 +117,12 @@ const searchCount = (query: ListQuery): SQL => sql`(
 )`
 
 const pageWithCount = (page: SQL, count: SQL, keys: SortKey[]): SQL => sql`
-  select (${count})::int as count, page.*
-  from (select) as one_row left join (${page}) as page on true
+  select (${count})::int as count, page.* from (select) as one_row left join (${page}) as page on true
   ${orderBy(keys)}`
 
 const tableOf = ({ as_of }: ListFilter): SQL => (as_of ? assignmentsAsOf(as_of) : sql`assignments`)
 
-/** Returns the condition for the rows of the search index, joined with the assignments, that match a filter. */
+/** Returns the condition for rows of the search index, joined with their assignments, that match a filter. */
 const matchesSearch = ({ caller, filter }: ListQuery): SQL | undefined =>
   and(
     sql`${assignment_search.people} @> array[${opaque(caller)}]`,
@@ -147,7 +131,7 @@ const matchesSearch = ({ caller, filter }: ListQuery): SQL | undefined =>
     conditionsOf(filter),
   )
 
-/** Returns the condition for rows that contain every term. The longest term is compared first, since it is the rarest. */
+/** Returns the condition for rows that contain every term. The longest term, as the rarest, is compared first. */
 function containsTerms(terms: string[] = []): SQL | undefined {
   if (terms.length === 0) return undefined
   const patterns = terms.toSorted((a, b) => b.length - a.length).map(pattern)

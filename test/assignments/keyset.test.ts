@@ -81,7 +81,7 @@ describe('the keys of a cursor', () => {
 
 describe('a page', () => {
   const page = (rows: number[], cursor?: { keys: string[]; isBackward?: boolean }) =>
-    toPage(rows, 2, cursor && { isBackward: false, isInclusive: false, ...cursor }, (row) => [String(row)])
+    toPage(rows, 2, (row) => [String(row)], cursor && { isBackward: false, isInclusive: false, ...cursor })
   const after = (key: number, isInclusive = false) => ({ keys: [String(key)], isBackward: false, isInclusive })
   const before = (key: number, isInclusive = false) => ({ keys: [String(key)], isBackward: true, isInclusive })
   const none = undefined
