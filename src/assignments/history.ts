@@ -11,8 +11,8 @@ const event = pick(getTableColumns(assignment_events), eventFields)
 const { at } = assignment_events
 
 /**
- * Returns a page of an assignment's events, oldest first. Undefined if the caller can neither see the assignment nor could
- * when it was deleted. The key of a cursor is the time of an event.
+ * Returns a page of an assignment's events, oldest first; undefined if the caller cannot see the assignment or, for a deleted
+ * one, could not see it when it was deleted. The key of a cursor is the time of an event.
  */
 export async function listHistory(db: Database, caller: string, id: string, cursor: Cursor | undefined, limit: number) {
   // The lower bound spares a search of older chunks: an assignment has no events before its creation.
