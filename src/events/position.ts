@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { instantPlace } from '../assignments/cursors.ts'
+import { instantKey } from '../assignments/cursors.ts'
 
 /**
  * How far a reader has read the log. Events are in the order of `position` (a decimal number, the same for all events of a
@@ -50,7 +50,7 @@ export const cursorKeys = z.union([
   z.tuple([]),
   z.tuple([
     z.string().regex(/^(0|[1-9]\d{0,17})$/),
-    instantPlace,
+    instantKey,
     z.union([z.uuid(), z.string().regex(/^[0-9a-f]{16}$/)]),
   ]),
 ])

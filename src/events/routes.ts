@@ -1,6 +1,6 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
 import { readCursor, writeCursor } from '../assignments/cursors.ts'
-import { Event, idOf, person, severalStatuses } from '../assignments/schemas.ts'
+import { EventSchema, idOf, person, severalStatuses } from '../assignments/schemas.ts'
 import { methodNotAllowed } from '../http/methods.ts'
 import { prefers } from '../http/negotiate.ts'
 import { Problem, retryLater } from '../http/problem.ts'
@@ -38,7 +38,7 @@ const PageSchema = z.strictObject({
   next: z
     .string()
     .openapi({ description: 'A cursor, also if nothing has happened.', example: 'W1tbIjc0MiIsIjIwMjYtMTEtMjJUMTA6M…' }),
-  results: z.array(Event),
+  results: z.array(EventSchema),
 })
 
 const streamSchema = z.string().openapi({
@@ -78,7 +78,7 @@ export const eventRoutes = new OpenAPIHono<Env>().openapi(
     const page = await readPage(c, from && { caller, filter, from, limit })
     const toCursor = (position: LogPosition) => writePosition(position, caller, filter)
     if (!prefers(c, STREAM)) {
-      const results = page.events.map(publicEvent) as z.output<typeof Event>[]
+      const results = page.events.map(publicEvent) as z.output<typeof EventSchema>[]
       return c.json({ next: toCursor(page.next), results }, 200)
     }
     const subscriber = { caller, session, filter, toCursor }
@@ -93,14 +93,14 @@ eventRoutes.all('/events', methodNotAllowed('GET, HEAD'))
 const listOf = (caller: string, filter: EventFilter) => [caller, filter, 'events']
 
 const writePosition = (position: LogPosition, caller: string, filter: EventFilter) =>
-  writeCursor({ at: toCursorKeys(position), back: false, inclusive: false }, listOf(caller, filter))
+  writeCursor({ keys: toCursorKeys(position), isBackward: false, isInclusive: false }, listOf(caller, filter))
 
 function readPosition(cursor: string | undefined, caller: string, filter: EventFilter): LogPosition | undefined {
   if (cursor === undefined) return undefined
   if (cursor === 'start') return START
   const read = readCursor(cursor, listOf(caller, filter), cursorKeys)
   if (!read) throw new Problem('invalid_cursor')
-  return fromCursorKeys(read.at)
+  return fromCursorKeys(read.keys)
 }
 
 async function readPage({ env, var: { requestId } }: RequestContext, query: EventQuery | undefined) {

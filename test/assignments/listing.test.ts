@@ -313,8 +313,8 @@ describe('a cursor', () => {
   test('that is forged, check and all, is refused for its values, or shows what its user may see anyway', async () => {
     const { writeCursor } = await import('../../src/assignments/cursors.ts')
     const order = [{ by: 'updated_at', descending: true }]
-    const forge = (at: string[]) => writeCursor({ at, back: false, inclusive: false }, [ada.id, {}, order])
-    for (const at of [
+    const forge = (keys: string[]) => writeCursor({ keys, isBackward: false, isInclusive: false }, [ada.id, {}, order])
+    for (const keys of [
       ['x', 'y'],
       [],
       [newId(new Date())],
@@ -322,7 +322,7 @@ describe('a cursor', () => {
       ['2026-13-01T00:00:00.000Z', newId(new Date())],
       ['0000-01-01T00:00:00.000Z', newId(new Date())],
     ]) {
-      const answer = await list({ ordering: '-updated_at', cursor: forge(at) })
+      const answer = await list({ ordering: '-updated_at', cursor: forge(keys) })
       expect(answer).toMatchObject({ status: 400, body: { code: 'invalid_cursor' } })
     }
     const { status, body } = await list({

@@ -70,8 +70,8 @@ describe('a log position', () => {
     ],
   ])('has the cursor that it always had: %s', (cursor, position) => {
     const list = ['01986f5e-7c00-7000-8000-00000000000a', { status: ['todo'] }, 'events']
-    expect(writeCursor({ at: toCursorKeys(position), back: false, inclusive: false }, list)).toBe(cursor)
-    expect(fromCursorKeys(readCursor(cursor, list, cursorKeys)?.at ?? [])).toEqual(position)
+    expect(writeCursor({ keys: toCursorKeys(position), isBackward: false, isInclusive: false }, list)).toBe(cursor)
+    expect(fromCursorKeys(readCursor(cursor, list, cursorKeys)?.keys ?? [])).toEqual(position)
   })
 
   test.each([
