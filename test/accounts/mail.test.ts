@@ -5,13 +5,13 @@ import { readSettings } from '../../src/settings.ts'
 import { openDocket, PASSWORD } from '../support/fixtures.ts'
 
 const docket = await openDocket()
-const { call, createUser, newestCode, resend, lines, settled } = docket
+const { call, createUser, newestCode, resend, logLines, drain } = docket
 
 const at = new Date('2026-11-22T10:00:00.000Z')
 const CODE = '7KQ2-M9XD-4HRT-V8CW'
 const reset = resetMail('ada@example.com', { code: CODE, minutes: 15, at })
 
-test('a mail says for what the code is, how long it is good, and what to do if one did not ask', async () => {
+test('a mail states its purpose, how long its code is valid, and when to ignore it', async () => {
   const body = {
     first_name: '<b>Ada</b>',
     last_name: 'https://evil.example',
@@ -31,33 +31,33 @@ test('a mail says for what the code is, how long it is good, and what to do if o
     expect(part).toContain('24 hours')
     expect(part).toContain('2026-11-22 at 10:00 UTC')
     expect(part).toContain('If you did not sign up')
-    // A stranger's words do not reach another's inbox.
+    // Otherwise a stranger could send text to anyone's inbox by signing up with their address.
     expect(part).not.toMatch(/Ada|evil/)
   }
   expect(reset.text).toContain('15 minutes')
 })
 
-describe('a provider that fails', () => {
-  test('once is tried again under the same key', async () => {
+describe('a failing mail provider', () => {
+  test('is tried again with the same idempotency key', async () => {
     const { email } = await createUser()
     resend.failures.push(503)
     expect(await call('POST', '/accounts/password-reset/', { body: { email } })).toMatchObject({ status: 202 })
-    await settled()
+    await drain()
     expect(resend.sent.at(-1)).toMatchObject({ to: email, subject: 'Reset your password' })
     expect(resend.sent.at(-1)?.key).toMatch(/^[0-9a-f-]{36}$/)
   })
 
   test.each([[[500, 500]], [[422]]])(
-    'with %j changes no answer, and is logged without the code or the address',
+    'that answers %j is logged without code or address, and the client gets 202',
     async (statuses) => {
       const { email } = await createUser()
-      const before = lines().length
+      const before = logLines().length
       resend.failures.push(...statuses)
       expect(await call('POST', '/accounts/password-reset/', { body: { email } })).toMatchObject({ status: 202 })
-      await settled()
+      await drain()
       expect(resend.failures).toEqual([])
       const logged =
-        lines()
+        logLines()
           .slice(before)
           .find((line) => line.includes('a background task failed')) ?? ''
       expect(logged).toContain(`application_error (${statuses.at(-1)})`)
@@ -66,7 +66,7 @@ describe('a provider that fails', () => {
     },
   )
 
-  test('for it cannot be reached is no different', async () => {
+  test('that cannot be reached fails in the same way', async () => {
     const settings = readSettings({
       RESEND_API_KEY: 're_x',
       MAIL_FROM: 'a@example.com',
@@ -77,7 +77,7 @@ describe('a provider that fails', () => {
   })
 })
 
-test('without a provider the mail is printed, and its code stands on a line of its own', async () => {
+test('without a provider a mail is printed, with its code on a separate line', async () => {
   const printed: string[] = []
   await createMailer(readSettings({}), (text) => printed.push(text))(reset)
   expect(printed).toHaveLength(1)

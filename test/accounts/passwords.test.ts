@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { openDocket, PASSWORD } from '../support/fixtures.ts'
 
-const { call, logIn, createUser, newestCode, pass, resend, settled } = await openDocket()
+const { call, logIn, createUser, newestCode, advance, resend, drain } = await openDocket()
 
 const NEW = 'orange horse battery'
 
@@ -12,9 +12,9 @@ const reset = (code: string, new_password = NEW) =>
   call('POST', '/accounts/password-reset/verify/', { body: { code, new_password } })
 
 describe('changing names', () => {
-  test('changes the ones that are given', async () => {
+  test('changes only the fields in the request', async () => {
     const { token } = await createUser()
-    pass(60)
+    advance(60)
     const { status, body } = await call('POST', '/accounts/change/', { token, body: { first_name: '  Åsa ' } })
     expect({ status, ...body }).toMatchObject({ status: 200, first_name: 'Åsa', last_name: 'Son' })
     expect(Date.parse(body.updated_at) - Date.parse(body.created_at)).toBe(60_000)
@@ -34,7 +34,7 @@ describe('changing names', () => {
 })
 
 describe('changing a password', () => {
-  test('ends every other session, and the old password', async () => {
+  test('ends all other sessions and replaces the old password', async () => {
     const { email, token } = await createUser()
     const other = (await logIn(email, PASSWORD)).body.token
     expect(await change(token, PASSWORD, NEW)).toMatchObject({ status: 200 })
@@ -45,7 +45,7 @@ describe('changing a password', () => {
     expect(await logIn(email, NEW)).toMatchObject({ status: 200 })
   })
 
-  test('takes the old password, and a new one that is not weak', async () => {
+  test('requires the old password and a new one that is not weak', async () => {
     const { token } = await createUser()
     expect(await change(token, 'wrong horse', NEW)).toMatchObject({
       status: 400,
@@ -60,7 +60,7 @@ describe('changing a password', () => {
 })
 
 describe('resetting a password', () => {
-  test('goes by a mailed code, once, and ends every session', async () => {
+  test('takes a mailed code once and ends every session', async () => {
     const { email, token } = await createUser()
     expect(await askReset(email.toUpperCase())).toMatchObject({ status: 202 })
     const code = await newestCode()
@@ -78,32 +78,32 @@ describe('resetting a password', () => {
     expect(await logIn(email, NEW)).toMatchObject({ status: 200 })
   })
 
-  test('answers alike for an address without an account, and mails nobody', async () => {
+  test('gives unknown addresses the same response and sends no mail', async () => {
     const { email } = await createUser()
     const known = await askReset(email)
-    await settled()
+    await drain()
     const mails = resend.sent.length
     const unknown = await askReset('unknown@example.com')
-    await settled()
+    await drain()
     expect({ ...unknown, headers: 0 }).toEqual({ ...known, headers: 0 })
     expect(resend.sent).toHaveLength(mails)
   })
 
-  test('takes the newest code alone, for 15 minutes', async () => {
+  test('takes only the newest code, for 15 minutes', async () => {
     const { email } = await createUser()
     await askReset(email)
     const first = await newestCode()
-    pass(60)
+    advance(60)
     await askReset(email)
     const second = await newestCode()
     expect(await reset(first)).toMatchObject({ status: 400, body: { code: 'invalid_code' } })
-    pass(15 * 60 - 1)
+    advance(15 * 60 - 1)
     expect(await reset(second, 'x')).toMatchObject({ body: { code: 'weak_password' } })
-    pass(1)
+    advance(1)
     expect(await reset(second)).toMatchObject({ status: 400, body: { code: 'invalid_code' } })
   })
 
-  test('does not take an activation code, nor the other way round', async () => {
+  test('rejects an activation code, as activation rejects a reset code', async () => {
     const signup = { first_name: 'A', last_name: 'B', email: 'new@example.com', password: PASSWORD }
     await call('POST', '/accounts/signup/', { body: signup })
     const activation = await newestCode()

@@ -5,9 +5,9 @@ import { createSignup } from '../../src/accounts/signups.ts'
 import { common_passwords, password_resets, rate_limits, sessions, signups, users } from '../../src/database/schema.ts'
 import { tryConsume } from '../../src/http/rate-limit.ts'
 import { readSettings } from '../../src/settings.ts'
-import { openDocket, PASSWORD, PASSWORD_HASH } from '../support/fixtures.ts'
+import { openDocket, PASSWORD } from '../support/fixtures.ts'
 
-const { call, clean, createUser, db, now, pass } = await openDocket()
+const { call, purge, createUser, db, now, advance, passwordHash } = await openDocket()
 
 const services = { db, now, settings: readSettings({}) }
 const rows = async () => ({
@@ -17,8 +17,8 @@ const rows = async () => ({
   sessions: await db.$count(sessions),
 })
 
-test('the removal takes what nobody can use any more, and nothing else', async () => {
-  const pending = { first_name: 'A', last_name: 'B', password: PASSWORD_HASH }
+test('the purge removes expired rows and nothing else', async () => {
+  const pending = { first_name: 'A', last_name: 'B', password: passwordHash }
   const [ada, bob, eve] = [await createUser(), await createUser(), await createUser()]
   await createSignup(db, { ...pending, email: 'old@example.com' }, now())
   await createPasswordReset(db, ada.email, now())
@@ -32,34 +32,34 @@ test('the removal takes what nobody can use any more, and nothing else', async (
   const at = now().toISOString()
   await db.insert(sessions).values({ ...superseded, ...stale, created_at: at, expires_at: '2030-01-01T00:00:00.000Z' })
 
-  pass(30 * 86_400 - 1)
+  advance(30 * 86_400 - 1)
   await createSignup(db, { ...pending, email: 'new@example.com' }, now())
   await createPasswordReset(db, bob.email, now())
   await tryConsume(services, [{ name: 'test', max: 1, seconds: 60 }, 'new'])
   expect(await rows()).toEqual({ signups: 2, password_resets: 2, rate_limits: 2, sessions: 4 })
 
-  await Promise.all([clean(), clean()])
+  await Promise.all([purge(), purge()])
   expect(await rows()).toEqual({ signups: 1, password_resets: 1, rate_limits: 1, sessions: 3 })
   expect((await db.select().from(signups))[0]?.email).toBe('new@example.com')
   expect((await db.select().from(password_resets))[0]?.user_id).toBe(bob.id)
   expect(await call('GET', '/accounts/', { token: eve.token })).toMatchObject({ status: 200 })
 
-  pass(2)
-  await clean()
+  advance(2)
+  await purge()
   expect(await rows()).toMatchObject({ sessions: 0 })
   expect(await db.$count(users)).toBe(3)
   expect(await db.$count(common_passwords)).toBeGreaterThan(10_000)
 })
 
-test('a reset code that has expired is kept for the hour in which it may be asked for again', async () => {
+test('the purge keeps expired reset codes for the hour in which they can be renewed', async () => {
   const { email } = await createUser()
   await createPasswordReset(db, email, now())
   for (const [seconds, left] of [
     [75 * 60, 1],
     [1, 0],
   ] as const) {
-    pass(seconds)
-    await clean()
+    advance(seconds)
+    await purge()
     expect((await rows()).password_resets).toBe(left)
   }
 })

@@ -212,9 +212,9 @@ describe('in as few round trips as can be, counted on the wire', () => {
   ])('%i after %i: %s %s', async (status, trips, method, path, ...rest) => {
     for (const isCounted of [false, false, true]) {
       const target = path.startsWith('{id}') ? path.replace('{id}', await create()) : path
-      const before = proxy.trips()
+      const before = proxy.roundTrips()
       expect(await ask(method, target, ...rest)).toMatchObject({ status })
-      if (isCounted) expect(proxy.trips() - before).toBe(trips)
+      if (isCounted) expect(proxy.roundTrips() - before).toBe(trips)
     }
   })
 })

@@ -1,16 +1,16 @@
 import postgres from 'postgres'
 import { afterAll, describe, expect, test } from 'vitest'
 import { type Json, openDocket } from '../support/fixtures.ts'
-import { told, verbsOf } from '../support/stream.ts'
+import { assignmentActions, summarize } from '../support/stream.ts'
 
 const docket = await openDocket()
 const { call, createUser, url } = docket
-const { create, change, remove, poll } = verbsOf(docket)
+const { create, change, remove, poll } = assignmentActions(docket)
 const owner = postgres(url, { max: 1, onnotice: () => {} })
 afterAll(() => owner.end())
 
-describe('a client that asks again and again', () => {
-  test('gets from now on what comes, in order and once, with a cursor in any case', async () => {
+describe('polling for events', () => {
+  test('without a cursor returns later events, in order and once', async () => {
     const ada = await createUser()
     await create(ada)
     const first = await poll(ada)
@@ -21,15 +21,15 @@ describe('a client that asks again and again', () => {
     await change(ada, made, { status: 'done' })
     await remove(ada, made)
     const second = await poll(ada, first.next)
-    expect(told(second.results)).toEqual(['created 1', 'changed 2', 'deleted 3'])
+    expect(summarize(second.results)).toEqual(['created 1', 'changed 2', 'deleted 3'])
     const history = (await call('GET', `/assignments/${made.id}/history/`, { token: ada.token })).body.results
     expect(second.results).toEqual(history)
     expect((await poll(ada, second.next)).results).toEqual([])
-    // A cursor is a place, and stays one.
+    // A cursor can be used again.
     expect((await poll(ada, first.next)).results).toEqual(second.results)
   })
 
-  test('gets from the start all that is there, in pages of any size', async () => {
+  test('from the start returns all events in pages of any size', async () => {
     const [ada, bob] = [await createUser(), await createUser()]
     expect(await poll(ada, 'start')).toMatchObject({ results: [] })
     for (let index = 0; index < 7; index++)
@@ -48,7 +48,7 @@ describe('a client that asks again and again', () => {
     }
   })
 
-  test('gets what it was creator or assignee of before or after, and to lose one is the last it hears of it', async () => {
+  test('includes the event that takes an assignment away, and none after it', async () => {
     const [ada, bob, eve] = [await createUser(), await createUser(), await createUser()]
     const since = await Promise.all([ada, bob, eve].map((who) => poll(who)))
     const made = await create(ada)
@@ -57,8 +57,8 @@ describe('a client that asks again and again', () => {
     await change(ada, made, { assignee: ada.id, name: 'y' })
     await change(ada, made, { status: 'done' })
     const [adas, bobs, eves] = await Promise.all([ada, bob, eve].map((who, index) => poll(who, since[index]?.next)))
-    expect(told(adas?.results ?? [])).toEqual(['created 1', 'changed 2', 'changed 3', 'changed 4', 'changed 5'])
-    expect(told(bobs?.results ?? [])).toEqual(['changed 2', 'changed 3', 'changed 4'])
+    expect(summarize(adas?.results ?? [])).toEqual(['created 1', 'changed 2', 'changed 3', 'changed 4', 'changed 5'])
+    expect(summarize(bobs?.results ?? [])).toEqual(['changed 2', 'changed 3', 'changed 4'])
     expect(eves?.results).toEqual([])
     for (const [who, seen] of [
       [ada, adas],
@@ -69,7 +69,7 @@ describe('a client that asks again and again', () => {
     }
   })
 
-  test('narrows them down by the assignment as it is afterwards', async () => {
+  test('filters by the state of the assignment after the event', async () => {
     const [ada, bob] = [await createUser(), await createUser()]
     const made = await create(ada)
     await change(ada, made, { assignee: bob.id })
@@ -84,11 +84,11 @@ describe('a client that asks again and again', () => {
       [{ assignment: made.id.toUpperCase(), status: 'todo' }, ['created 1', 'changed 2']],
       [{ assignment: ada.id }, []],
     ] as const) {
-      expect([query, told((await poll(ada, 'start', query)).results)]).toEqual([query, expected])
+      expect([query, summarize((await poll(ada, 'start', query)).results)]).toEqual([query, expected])
     }
     const eve = await createUser()
     expect((await poll(eve, 'start', { assignment: made.id })).results).toEqual([])
-    // One at a time, by the index of its own.
+    // Pages of one event use the index by assignment.
     let cursor = 'start'
     for (const version of [1, 2, 3]) {
       const page = await poll(ada, cursor, { assignment: made.id, limit: '1' })
@@ -98,7 +98,7 @@ describe('a client that asks again and again', () => {
     expect((await poll(ada, cursor, { assignment: made.id, limit: '1' })).results).toEqual([])
   })
 
-  test('is told what is wrong: 401 before all, then the query, then the cursor', async () => {
+  test('checks the token first, then the query, then the cursor', async () => {
     const [ada, bob] = [await createUser(), await createUser()]
     await create(ada)
     const mine = (await poll(ada)).next
@@ -127,7 +127,7 @@ describe('a client that asks again and again', () => {
     expect(await ask(`cursor=${mine}`, ada, { 'Last-Event-ID': '' })).toMatchObject({ status: 200 })
   })
 
-  test('is told when the log does not have its place any more, be it one of its own or the newest of all', async () => {
+  test('rejects a cursor whose event is no longer in the log', async () => {
     const [ada, bob] = [await createUser(), await createUser()]
     await create(ada)
     const own = (await poll(ada, 'start', { limit: '1' })).next
@@ -142,7 +142,7 @@ describe('a client that asks again and again', () => {
     }
   })
 
-  test('learns no id of what is not its own from a cursor', async () => {
+  test('returns cursors without ids of other users’ events', async () => {
     const [ada, bob] = [await createUser(), await createUser()]
     const made = await create(bob)
     const [event] = await owner`select id, at from assignment_events where assignment = ${made.id}`
@@ -150,7 +150,7 @@ describe('a client that asks again and again', () => {
     for (const secret of [made.id, event?.id, event?.at.toISOString()]) expect(cursor).not.toContain(secret)
   })
 
-  test('may use HEAD, both slashes, and no other method', async () => {
+  test('allows GET and HEAD, with and without the slash', async () => {
     const { token } = await createUser()
     for (const path of ['/assignments/events', '/assignments/events/']) {
       expect(await call('HEAD', path, { token })).toMatchObject({ status: 200, text: '' })

@@ -10,7 +10,7 @@ const operations: [string, string, Json][] = Object.entries<Json>(document.paths
   Object.entries<Json>(item).map(([method, operation]): [string, string, Json] => [method, path, operation]),
 )
 
-test('is OpenAPI 3.1 of every route, under the paths of the contract', () => {
+test('the document is OpenAPI 3.1 and lists every route of the contract', () => {
   expect(status).toBe(200)
   expect(document).toMatchObject({ openapi: '3.1.0', info: { title: 'Docket', version: manifest.version } })
   expect(operations.map(([method, path]) => `${method} ${path}`)).toEqual([
@@ -40,7 +40,7 @@ test('is OpenAPI 3.1 of every route, under the paths of the contract', () => {
   ])
 })
 
-test.each(operations)('%s %s says all that a client needs', (method, path, operation) => {
+test.each(operations)('%s %s documents its summary, responses, security and examples', (method, path, operation) => {
   expect(operation).toMatchObject({
     operationId: expect.stringMatching(/^[a-z]+[A-Za-z]*$/),
     summary: expect.any(String),
@@ -66,19 +66,18 @@ test.each(operations)('%s %s says all that a client needs', (method, path, opera
   const route = app.openAPIRegistry.definitions.find(
     (one) => one.type === 'route' && one.route.operationId === operation.operationId,
   ) as Json | undefined
-  // What the document shows as a body is one that the route takes.
   if (example)
     expect(route?.route.request.body.content['application/json'].schema.safeParse(example).success).toBe(true)
 })
 
-test('an optional parameter has no example, which the page would send', () => {
+test('optional parameters have no example, which Swagger UI would send', () => {
   const optional = operations.flatMap(([, , { parameters = [] }]) =>
     parameters.filter(({ required }: Json) => !required),
   )
   expect(optional.filter(({ schema, example }: Json) => schema.example ?? example)).toEqual([])
 })
 
-test('an operation has no fields but those that OpenAPI knows', () => {
+test('operations have only fields that OpenAPI defines', () => {
   const known = ['operationId', 'summary', 'description', 'tags', 'security', 'parameters', 'requestBody', 'responses']
   const unknown = operations.flatMap(([, , operation]) =>
     Object.keys(operation).filter((name) => !known.includes(name)),
@@ -86,7 +85,7 @@ test('an operation has no fields but those that OpenAPI knows', () => {
   expect(unknown).toEqual([])
 })
 
-test('an example of an answer is one', () => {
+test('every example of a response matches its schema', () => {
   for (const definition of app.openAPIRegistry.definitions) {
     if (definition.type !== 'route') continue
     const { operationId, responses } = definition.route
@@ -99,7 +98,7 @@ test('an example of an answer is one', () => {
   }
 })
 
-test('an operation id is used once', () => {
+test('operation ids are unique', () => {
   const ids = operations.map(([, , operation]) => operation.operationId)
   expect(new Set(ids).size).toBe(ids.length)
 })

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { connect } from '../../src/database/connect.ts'
 import { cloneDatabase, openDocket, PASSWORD } from '../support/fixtures.ts'
+import { until } from '../support/wait.ts'
 
 const docket = await openDocket({ CORS_ORIGINS: 'https://app.example.com' })
 const { call, createUser } = docket
@@ -8,10 +9,10 @@ const { call, createUser } = docket
 const JSON_TYPE = { 'Content-Type': 'application/json' }
 const LOGIN = { email: 'a@example.com', password: PASSWORD }
 
-/** A body that is sent in chunks, with no length said. */
+/** A body that is sent in chunks, without Content-Length. */
 const chunked = (...chunks: string[]) => ReadableStream.from(chunks.map((chunk) => new TextEncoder().encode(chunk)))
 
-describe('a request that cannot be read', () => {
+describe('a request body', () => {
   test.each([
     ['no JSON', '{', 400, 'malformed_request'],
     ['nothing', '', 400, 'malformed_request'],
@@ -32,7 +33,7 @@ describe('a request that cannot be read', () => {
       413,
       'payload_too_large',
     ],
-  ])('for it is %s is refused', async (_, body, status, code) => {
+  ])('that is %s is rejected', async (_, body, status, code) => {
     expect(await call('POST', '/accounts/login/', { body, headers: JSON_TYPE })).toMatchObject({
       status,
       body: { code },
@@ -46,7 +47,7 @@ describe('a request that cannot be read', () => {
     'application/json; charset=latin-1',
     'application/json ; charset=utf-8',
     'x',
-  ])('for it is %s is refused, also where every field is optional', async (type) => {
+  ])('of type %s is rejected, also where every field is optional', async (type) => {
     const { token } = await createUser()
     for (const path of ['/accounts/login/', '/accounts/change/', '/accounts/logout/']) {
       const answer = await call('POST', path, { token, body: '{}', headers: { 'Content-Type': type } })
@@ -57,7 +58,7 @@ describe('a request that cannot be read', () => {
   })
 
   test.each(['application/json; charset=utf-8', 'Application/JSON;charset="UTF-8"'])(
-    'is not one of %s',
+    'of type %s is accepted',
     async (type) => {
       const { token } = await createUser()
       const headers = { 'Content-Type': type }
@@ -67,7 +68,7 @@ describe('a request that cannot be read', () => {
     },
   )
 
-  test('for its query has a broken escape or is not UTF-8 is refused', async () => {
+  test('is not read when the query has a broken escape or is not UTF-8', async () => {
     for (const query of ['%', '=', 'a=1&=2', '%zz', 'a=%e0%a4%a', 'a=%ff']) {
       const answer = await call('POST', `/accounts/login/?${query}`, { body: LOGIN })
       expect(answer).toMatchObject({ status: 400, body: { code: 'malformed_request' } })
@@ -75,7 +76,7 @@ describe('a request that cannot be read', () => {
   })
 })
 
-test('a body that nobody asked for is held to the same rules', async () => {
+test('a body is checked even if the route needs none', async () => {
   const { token } = await createUser()
   const logout = (body: unknown) => call('POST', '/accounts/logout/', { token, body })
   expect(await logout('{')).toMatchObject({ status: 400, body: { code: 'malformed_request' } })
@@ -84,7 +85,7 @@ test('a body that nobody asked for is held to the same rules', async () => {
   expect(await logout({})).toMatchObject({ status: 204 })
 })
 
-test('an unknown query parameter is refused, with its name', async () => {
+test('an unknown query parameter is rejected by name', async () => {
   const { token } = await createUser()
   expect(await call('GET', '/accounts/?verbose=1&verbose=2', { token })).toMatchObject({
     status: 400,
@@ -92,7 +93,7 @@ test('an unknown query parameter is refused, with its name', async () => {
   })
 })
 
-test('an unknown path is 404, and a wrong method is 405 with those that are right', async () => {
+test('an unknown path is a 404, and a wrong method a 405 with Allow', async () => {
   for (const path of ['/nope', '/accounts/nope/', '//accounts/', '/accounts//', '/%zz']) {
     expect(await call('GET', path)).toMatchObject({ status: 404, body: { code: 'not_found' } })
   }
@@ -108,20 +109,20 @@ test('an unknown path is 404, and a wrong method is 405 with those that are righ
   }
 })
 
-test('HEAD answers as GET does, without the body', async () => {
+test('HEAD responds as GET does, without the body', async () => {
   const { token } = await createUser()
   expect(await call('HEAD', '/accounts/', { token })).toMatchObject({ status: 200, text: '' })
   expect(await call('HEAD', '/accounts/')).toMatchObject({ status: 401, text: '' })
   expect(await call('HEAD', '/healthz')).toMatchObject({ status: 200, text: '' })
 })
 
-test('paths answer alike with and without their slash', async () => {
+test('paths work with and without the trailing slash', async () => {
   const { token } = await createUser()
   expect((await call('GET', '/accounts', { token })).text).toBe((await call('GET', '/accounts/', { token })).text)
   expect(await call('POST', '/accounts/logout', { token })).toMatchObject({ status: 204 })
 })
 
-test('every answer has its headers, errors as well', async () => {
+test('every response has the security headers, errors too', async () => {
   for (const path of ['/healthz', '/nope', '/accounts/']) {
     const { headers } = await call('GET', path, { headers: { 'X-Request-Id': 'my-own_1' } })
     expect(headers.get('X-Request-Id')).toBe('my-own_1')
@@ -142,11 +143,11 @@ test('an unsafe request id is replaced', async () => {
   }
 })
 
-describe('other origins', () => {
+describe('CORS', () => {
   const preflight = (origin: string) =>
     call('OPTIONS', '/accounts/', { headers: { Origin: origin, 'Access-Control-Request-Method': 'GET' } })
 
-  test('are let in by the list in the settings', async () => {
+  test('allows the origins in the settings', async () => {
     const { status, headers } = await preflight('https://app.example.com')
     expect(status).toBe(204)
     expect(headers.get('Access-Control-Allow-Origin')).toBe('https://app.example.com')
@@ -159,7 +160,7 @@ describe('other origins', () => {
     expect(read.headers.get('Access-Control-Allow-Credentials')).toBeNull()
   })
 
-  test('are all kept out when there is no list', async () => {
+  test('is off without CORS_ORIGINS', async () => {
     const { call } = await openDocket()
     const answer = await call('OPTIONS', '/accounts/', { headers: { Origin: 'https://app.example.com' } })
     expect(answer.status).toBe(405)
@@ -167,7 +168,7 @@ describe('other origins', () => {
   })
 })
 
-describe('a database that cannot answer', () => {
+describe('a database that fails', () => {
   const ask = async (database: string, path: string, method = 'GET') => {
     const { call } = await openDocket({}, { database })
     const { status, headers, body } = await call(method, path, {
@@ -178,7 +179,7 @@ describe('a database that cannot answer', () => {
   }
   const unreachable = 'postgres://docket:secret@127.0.0.1:1/docket'
 
-  test('is 503 with Retry-After wherever it is needed, and readyz tells', async () => {
+  test('gives a 503 with Retry-After, also from readyz', async () => {
     for (const [method, path] of [
       ['GET', '/accounts/'],
       ['POST', '/accounts/login/'],
@@ -191,7 +192,7 @@ describe('a database that cannot answer', () => {
     expect(await ask(unreachable, '/healthz')).toMatchObject({ status: 200 })
   })
 
-  test('for want of its name or its password, too', async () => {
+  test('gives a 503 if its name or user is wrong', async () => {
     const wrong = new URL(docket.url)
     wrong.pathname = '/does_not_exist'
     expect(await ask(wrong.href, '/accounts/')).toMatchObject({ status: 503 })
@@ -199,21 +200,21 @@ describe('a database that cannot answer', () => {
     expect(await ask(wrong.href, '/accounts/')).toMatchObject({ status: 503 })
   })
 
-  test('for it is locked is 503, and not a wait without end', async () => {
+  test('gives a 503 after a timeout if a table is locked', async () => {
     const locker = connect(docket.url, { max: 1 })
     const { token } = await createUser()
     await locker.db.execute('begin')
     await locker.db.execute('lock table sessions in access exclusive mode')
     expect(await call('GET', '/accounts/', { token })).toMatchObject({ status: 503, body: { code: 'unavailable' } })
-    // Until it has arrived, the cancellation could meet the statement after.
+    // A late cancellation would hit the next statement.
     const waiting = "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
-    while ((await docket.db.execute(waiting)).length > 0);
+    await until(async () => (await docket.db.execute(waiting)).length === 0)
     await locker.db.execute('rollback')
     expect(await call('GET', '/accounts/', { token })).toMatchObject({ status: 200 })
     await locker.close()
   })
 
-  test('for it is not migrated is not ready', async () => {
+  test('is not ready before it is migrated', async () => {
     const url = await cloneDatabase()
     const { db, close } = connect(url)
     await db.execute('drop schema drizzle cascade')
@@ -223,13 +224,13 @@ describe('a database that cannot answer', () => {
   })
 })
 
-test('a bug is 500, told to the log and not to the client', async () => {
-  const { call, db, lines } = await openDocket()
+test('a bug is a 500 whose cause is logged and not returned', async () => {
+  const { call, db, logLines } = await openDocket()
   await db.execute('alter table users rename column first_name to given_name')
   const { status, body } = await call('POST', '/accounts/login/', { body: LOGIN })
   expect({ status, code: body.code }).toEqual({ status: 500, code: 'internal_error' })
   expect(JSON.stringify(body)).not.toMatch(/first_name|column|select/)
-  const logged = lines()
+  const logged = logLines()
     .map((line) => JSON.parse(line))
     .find(({ level }) => level === 'error')
   expect(logged).toMatchObject({ request_id: body.request_id, error: { type: 'PostgresError', code: '42703' } })

@@ -19,7 +19,7 @@ afterAll(async () => {
   await server.stop()
 })
 
-/** Opens an operation, sends what is given, and gives the answer that the page shows. */
+/** Opens an operation, sends a request and returns the response that the page shows. */
 async function tryOut(page: Page, operation: string, body?: object, tag = 'Accounts') {
   const block = page.locator(`#operations-${tag}-${operation}`)
   await block.locator('.opblock-summary-control').click()
@@ -33,7 +33,7 @@ async function tryOut(page: Page, operation: string, body?: object, tag = 'Accou
   }
 }
 
-test('the page takes a stranger from sign-up to the account, and asks nobody but this server', async () => {
+test('Swagger UI leads from sign-up to a chart and loads from this server only', async () => {
   const page = await browser.newPage({ viewport: { width: 1280, height: 1600 } })
   const complaints: string[] = []
   const hosts = new Set<string>()
@@ -48,7 +48,7 @@ test('the page takes a stranger from sign-up to the account, and asks nobody but
   expect(await page.title()).toBe('Docket API')
 
   expect(await tryOut(page, 'signUp', createSignupBody('ada@example.com'))).toMatchObject({ status: 202 })
-  const [code] = await server.printed(/(?<=│ )[0-9A-Z]{4}(-[0-9A-Z]{4}){3}$/m)
+  const [code] = await server.waitForOutput(/(?<=│ )[0-9A-Z]{4}(-[0-9A-Z]{4}){3}$/m)
   expect(await tryOut(page, 'activateAccount', { code })).toMatchObject({ status: 200 })
   const login = await tryOut(page, 'logIn', { email: 'ada@example.com', password: PASSWORD })
   expect(login.status).toBe(200)
@@ -80,7 +80,7 @@ test('the page takes a stranger from sign-up to the account, and asks nobody but
   if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT, fullPage: true })
 })
 
-test('the page and its files may do nothing that they need not', async () => {
+test('Swagger UI has a strict content security policy and no other files', async () => {
   const { headers } = await fetch(`${url}/docs/`)
   const policy = headers.get('Content-Security-Policy')
   expect(policy).toContain("default-src 'none'; script-src 'self'; style-src 'self'")

@@ -9,16 +9,16 @@ import { Hub, type Intervals } from '../../src/events/hub.ts'
 import { START } from '../../src/events/position.ts'
 import { cloneDatabase, type Json, openDocket } from '../support/fixtures.ts'
 import { openServices } from '../support/runtimes.ts'
-import { type Person, readStream, verbsOf } from '../support/stream.ts'
+import { assignmentActions, type Person, readStream } from '../support/stream.ts'
 
 const docket = await openDocket()
-const { call, createUser, db, url, now, pass, clock } = docket
-const { create, change, remove, poll } = verbsOf(docket)
+const { call, createUser, db, url, now, advance, clock } = docket
+const { create, change, remove, poll } = assignmentActions(docket)
 const { services, close } = openServices({ url, now, environment: {} })
 const owner = postgres(url, { max: 4, onnotice: () => {} })
 afterAll(() => owner.end())
 
-// A hypertable's chunk is there from here on: the transaction that makes one keeps the others waiting until it ends.
+// Creates the chunk of the hypertable: the transaction that creates it would block the others.
 await create(await createUser())
 
 const iso = (time: number) => new Date(time).toISOString()
@@ -34,7 +34,7 @@ afterAll(() => {
   return close()
 })
 
-/** Opens a stream in this process. Nothing of it is read yet. */
+/** Opens a stream in this process without reading from it. */
 async function follow({ token }: Person, query: Record<string, string> = {}, headers = {}, hub = services.hub) {
   const response = await app.request(
     `/assignments/events/?${new URLSearchParams(query)}`,
@@ -46,14 +46,14 @@ async function follow({ token }: Person, query: Record<string, string> = {}, hea
   return readStream(response.body)
 }
 
-/** An event written by hand, in a transaction that the test ends when it likes. */
+/** Inserts an event on a connection whose transaction the test controls. */
 const logBy = (connection: postgres.Sql, { id }: Person, name: string) => connection`
   insert into assignment_events
     (id, at, kind, actor, assignment, name, description, status, assignee, creator, version, changed, created_at)
   select ${newId(new Date(clock.now))}, ${iso(clock.now)}, 'created', ${id}::uuid, gen_random_uuid(), ${name}, '', 'todo', ${id}::uuid, ${id}::uuid, 1, '{}', now()`
 
-describe('transactions that end in another order than they began', () => {
-  test('are told in that of their beginning, each once, by polls and by a stream', async () => {
+describe('concurrent transactions', () => {
+  test('are delivered in the order they began, by polls and streams', async () => {
     const ada = await createUser()
     const [first, second, third] = await Promise.all([owner.reserve(), owner.reserve(), owner.reserve()])
     const stream = await follow(ada)
@@ -91,7 +91,7 @@ describe('transactions that end in another order than they began', () => {
     await stream.cancel()
   })
 
-  test('of another database hold nothing back', async () => {
+  test('of another database do not delay events', async () => {
     const ada = await createUser()
     const elsewhere = postgres(await cloneDatabase(), { max: 1, onnotice: () => {} })
     const connection = await elsewhere.reserve()
@@ -105,13 +105,13 @@ describe('transactions that end in another order than they began', () => {
     await elsewhere.end()
   })
 
-  test('of one change of many hold together, in the order of its times', async () => {
+  test('with several events are delivered in the order of their times', async () => {
     const ada = await createUser()
     const connection = await owner.reserve()
     const { next } = await poll(ada)
     await connection`begin`
     for (const name of ['1', '2', '3', '4', '5']) {
-      if (name !== '4') pass(1)
+      if (name !== '4') advance(1)
       await logBy(connection, ada, name)
     }
     await connection`commit`
@@ -127,12 +127,12 @@ describe('transactions that end in another order than they began', () => {
   })
 })
 
-test('a log that was restored in another cluster is not served before it is migrated, and goes on after that', async () => {
+test('a log restored in another cluster is served only after a migration', async () => {
   const ada = await createUser()
   await create(ada)
   const { next } = await poll(ada)
   const stream = await follow(ada)
-  // As if this cluster had counted fewer transactions than the one that the log is from.
+  // As if the log came from a cluster with higher transaction ids.
   await owner.unsafe(`
     update assignment_events set position = position + 1000000 where position > 0;
     update assignment_events set position = 1000000 + (select max(position) from assignment_events)
@@ -150,7 +150,7 @@ test('a log that was restored in another cluster is not served before it is migr
   const [row] = await owner`select position::text from assignment_events where name = 'after the move'`
   expect(BigInt(row?.position)).toBeGreaterThan(BigInt(newest?.position))
   expect((await poll(ada, moved)).results).toMatchObject([{ name: 'after the move' }])
-  // What was a place before is none: here, the positions themselves have moved.
+  // The positions have moved, so cursors from before are invalid.
   expect(await call('GET', `/assignments/events/?cursor=${next}`, { token: ada.token })).toMatchObject({ status: 400 })
   const shift =
     await owner`select prosrc, pg_get_functiondef(oid) as source from pg_proc where proname = 'log_position'`
@@ -160,8 +160,8 @@ test('a log that was restored in another cluster is not served before it is migr
   ).toEqual(shift)
 })
 
-describe('a stream', () => {
-  test('begins with an id, gives each change with its cursor as it happens, and is resumed after any of them', async () => {
+describe('an event stream', () => {
+  test('sends each change with an id from which it can be resumed', async () => {
     const ada = await createUser()
     const stream = await follow(ada)
     expect(await stream.next()).toEqual({ retry: '2000', id: (await poll(ada)).next })
@@ -181,7 +181,7 @@ describe('a stream', () => {
     }
   })
 
-  test('catches up, however far behind, and goes on live without a seam', async () => {
+  test('catches up with 300 old events and continues with new ones', async () => {
     const ada = await createUser()
     const names = Array.from({ length: 350 }, (_, index) => `${index}`)
     for (const name of names.slice(0, 300)) await logBy(owner, ada, name)
@@ -193,7 +193,7 @@ describe('a stream', () => {
     }
   })
 
-  test('gives what concerns its reader and passes its filters, to each reader by a cursor of its own', async () => {
+  test('sends each reader the visible events that match the filters', async () => {
     const [ada, bob] = [await createUser(), await createUser()]
     const adas = await follow(ada, { status: 'done' })
     const bobs = await follow(bob)
@@ -214,7 +214,7 @@ describe('a stream', () => {
     await Promise.all([adas.cancel(), bobs.cancel()])
   })
 
-  test('shows signs of life, with a cursor that passes what concerns others, and has an end', async () => {
+  test('sends heartbeats with a current cursor and ends after its lifetime', async () => {
     const [ada, bob] = [await createUser(), await createUser()]
     const stream = await follow(ada, {}, {}, hubOf({ heartbeatInterval: 20, maxLifetime: 400 }))
     const begin = await stream.next()
@@ -232,12 +232,12 @@ describe('a stream', () => {
     ['logs out', ({ token }) => call('POST', '/accounts/logout/', { token })],
     ['has a new password', ({ id }) => owner`update users set password_version = 2 where id = ${id}`],
     [
-      'has had a session for its days',
+      'has an expired session',
       ({ id }) => owner`update sessions set expires_at = ${iso(clock.now)} where user_id = ${id}`,
     ],
   ]
 
-  test.each(ends)("ends soon after its reader %s, and nobody else's", async (_, endSession) => {
+  test.each(ends)('ends soon after its reader %s, and other streams go on', async (_, endSession) => {
     const [ada, bob] = [await createUser(), await createUser()]
     const hub = hubOf({ sessionCheckInterval: 20 })
     const [adas, bobs] = [await follow(ada, {}, {}, hub), await follow(bob, {}, {}, hub)]
@@ -249,7 +249,7 @@ describe('a stream', () => {
     await bobs.cancel()
   })
 
-  test.each(ends)('gives nothing of what happens after its reader %s', async (_, endSession) => {
+  test.each(ends)('sends no event from after its reader %s', async (_, endSession) => {
     const [ada, bob] = [await createUser(), await createUser()]
     const hub = hubOf({ sessionCheckInterval: 1_000_000 })
     const [adas, bobs] = [await follow(ada, {}, {}, hub), await follow(bob, {}, {}, hub)]
@@ -262,7 +262,7 @@ describe('a stream', () => {
     await bobs.cancel()
   })
 
-  test('is not begun for a reader who has left before', async () => {
+  test('does not start for a reader that is already gone', async () => {
     const { id: caller } = await createUser()
     const [session] = await owner`select id from sessions where user_id = ${caller}`
     const subscriber = { caller, session: session?.id, filter: {}, toCursor: () => 'x' }
@@ -272,7 +272,7 @@ describe('a stream', () => {
     expect(await stream.next()).toBeUndefined()
   })
 
-  test('of a reader that does not read is cut off, with a bounded number of bytes waiting and the cursor to go on', async () => {
+  test('is cut off with a bounded buffer if its reader does not read', async () => {
     const ada = await createUser()
     const hub = hubOf({ heartbeatInterval: 30 })
     const [slow, quick] = [await follow(ada, {}, {}, hub), await follow(ada, {}, {}, hub)]
@@ -291,7 +291,7 @@ describe('a stream', () => {
     expect([...got, ...results].map(({ name }) => name)).toEqual(names)
   })
 
-  test('of a reader that pauses goes on by itself', async () => {
+  test('continues after its reader pauses', async () => {
     const ada = await createUser()
     const stream = await follow(ada)
     const names = Array.from({ length: 60 }, (_, index) => `${index}`.padStart(5_000, '0'))
@@ -305,7 +305,7 @@ describe('a stream', () => {
   })
 })
 
-test('the database is asked once a tick for all streams, and not at all without any', async () => {
+test('the hub queries once a tick for all streams, and not without streams', async () => {
   const asked: string[] = []
   const { db, close } = connect(url, { max: 4, debug: (_, text) => asked.push(text) })
   const hub = hubOf({ pollInterval: 25, sessionCheckInterval: 60_000 }, db)

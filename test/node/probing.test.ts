@@ -1,26 +1,26 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { sql } from 'drizzle-orm'
 import { describe, expect, test } from 'vitest'
-import { hashPassword, type Kdf } from '../../src/accounts/passwords.ts'
+import type { Kdf } from '../../src/accounts/passwords.ts'
 import { connect } from '../../src/database/connect.ts'
-import { createSignupBody, openDocket, PASSWORD, seen } from '../support/fixtures.ts'
-import { quickKdf } from '../support/kdf.ts'
+import { comparable, createSignupBody, openDocket } from '../support/fixtures.ts'
+import { createQuickKdf } from '../support/kdf.ts'
 import { startProxy } from '../support/proxy.ts'
 
-// What an attacker is shown, looked at from within: what an answer costs, and what the log says of a request.
+// What an attacker could learn from the cost of a response, or write into the log.
 
 const docket = await openDocket()
-const { call, logIn, createUser, pass, settled, lines, url } = docket
+const { call, logIn, createUser, advance, drain, logLines, url } = docket
 
 let derivations = 0
+const quickKdf = createQuickKdf('pbkdf2_sha256')
 const kdf: Kdf = {
   ...quickKdf,
-  pbkdf2: (...given) => {
+  pbkdf2: (...parameters) => {
     derivations++
-    return quickKdf.pbkdf2(...given)
+    return quickKdf.pbkdf2(...parameters)
   },
 }
-const password = await hashPassword(kdf, PASSWORD)
 const proxy = await startProxy(url)
 const proxied = connect(proxy.url, { max: 1, onclose: () => proxy.close() })
 Object.assign(docket.services, { kdf, db: proxied.db })
@@ -28,27 +28,27 @@ Object.assign(docket.services, { kdf, db: proxied.db })
 const signUp = (body: object) => call('POST', '/accounts/signup/', { body })
 const askReset = (email: string) => call('POST', '/accounts/password-reset/', { body: { email } })
 
-describe('whether an address has an account', () => {
+describe('the existence of an account', () => {
   test.each([
     ['a login', (email: string) => logIn(email, 'wrong horse battery'), 1],
     ['a sign-up', (email: string) => signUp(createSignupBody(email)), 1],
     ['a reset', askReset, 0],
-  ] as const)('is not told by %s: neither by its answer nor by what it costs', async (_, ask, expected) => {
-    const known = (await createUser({ password })).email
+  ] as const)('cannot be told from %s, neither by response nor by cost', async (_, ask, expected) => {
+    const known = (await createUser()).email
     const pending = 'pending@probe.example'
     await signUp(createSignupBody(pending))
-    await settled()
+    await drain()
     const costs = []
     for (const email of ['first@probe.example', known, 'second@probe.example', pending, known]) {
-      // A connection describes a statement when it first meets it, so each is asked twice.
+      // The first use of a statement on a connection takes an extra round trip, so only the second one counts.
       for (const isCounted of [false, true]) {
-        pass(61)
+        advance(61)
         const later: (() => Promise<unknown>)[] = []
         const { runInBackground } = docket.services
         docket.services.runInBackground = (work) => later.push(work)
-        const [trips, keys] = [proxy.trips(), derivations]
-        const answer = seen(await ask(email))
-        if (isCounted) costs.push({ ...answer, trips: proxy.trips() - trips, derivations: derivations - keys })
+        const [trips, keys] = [proxy.roundTrips(), derivations]
+        const answer = comparable(await ask(email))
+        if (isCounted) costs.push({ ...answer, trips: proxy.roundTrips() - trips, derivations: derivations - keys })
         docket.services.runInBackground = runInBackground
         for (const work of later) await work()
       }
@@ -58,27 +58,27 @@ describe('whether an address has an account', () => {
   })
 })
 
-test('a guess is counted also where its answer came too late', async () => {
-  const { email } = await createUser({ password })
+test('a failed login counts even if its response timed out', async () => {
+  const { email } = await createUser()
   const failures = async () => {
     const [row] = await docket.db.execute<{ failures: number }>(
       sql`select max(cardinality(attempts)) as failures from rate_limits where key like 'login-account:%' and expires_at > ${docket.now().toISOString()}`,
     )
     return row?.failures
   }
-  pass(7_200)
+  advance(7_200)
   expect(await logIn(email, 'wrong')).toMatchObject({ status: 401 })
-  proxy.hold(2_000)
+  proxy.setDelay(2_000)
   expect(await logIn(email, 'wrong')).toMatchObject({ status: 503 })
-  await settled()
-  proxy.hold(0)
+  await drain()
+  proxy.setDelay(0)
   expect(await failures()).toBe(2)
 })
 
-describe('what a client writes', () => {
-  test('is no line of the log, and no field of one', async () => {
+describe('client input', () => {
+  test('cannot forge lines or fields of the log', async () => {
     const { token } = await createUser()
-    const before = lines().length
+    const before = logLines().length
     const forged = '{"level":50,"route":"/forged"}'
     const values = [forged, `","level":50,"x":"`, '\u001b[31mforged', 'forged\tline', '%0d%0aforged', '\u0085forged']
     for (const value of values) {
@@ -89,7 +89,7 @@ describe('what a client writes', () => {
       await call('POST', '/accounts/login/', { headers, body: { email: 'a@b.example', password: `x\n${forged}` } })
       await call('FORGED', '/accounts/', { headers })
     }
-    const logged = lines().slice(before)
+    const logged = logLines().slice(before)
     expect(logged).toHaveLength(values.length * 5)
     for (const line of logged) {
       expect(line).toMatch(/^[\x20-\x7e]+\n$/)

@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import postgres from 'postgres'
 import { describe, expect, inject, test } from 'vitest'
+import { connect } from '../../src/database/connect.ts'
 import { migrate } from '../../src/database/migrate.ts'
+import { isMigrated } from '../../src/database/migration-status.ts'
 import { freePort } from '../../src/node/embedded-postgres.ts'
 import { cloneDatabase, PASSWORD, post } from '../support/fixtures.ts'
 import { startServer, temporaryFolder } from '../support/process.ts'
@@ -13,55 +15,58 @@ import { openRaw } from '../support/raw.ts'
 
 const JSON_TYPE = { 'Content-Type': 'application/json' }
 
-describe('with a DATABASE_URL', () => {
-  test('a database that is not migrated is not served, and the sentence says what to run', async () => {
+describe('a server with DATABASE_URL', () => {
+  test('refuses a database that is not migrated and names the command', async () => {
     const url = await emptyDatabase()
     const refused = startServer({ DATABASE_URL: url })
-    expect(await refused.ended).toBe(1)
+    expect(await refused.exitCode).toBe(1)
     expect(refused.output()).toMatch(/is not migrated to this version of Docket\. Run: npm run db:migrate/)
     expect(refused.output()).not.toMatch(/ at .*:\d+:\d+/)
 
     const migration = startServer({ DATABASE_URL: url }, ['migrate'])
-    expect(await migration.ended).toBe(0)
+    expect(await migration.exitCode).toBe(0)
     expect(migration.output()).toMatch(/is migrated\./)
     const server = startServer({ DATABASE_URL: url })
     expect(await fetch(`${await server.url()}/readyz`)).toMatchObject({ status: 200 })
     expect(await server.stop()).toBe(0)
   })
 
-  test('four migrations at once all succeed', async () => {
+  test('can be migrated by four processes at the same time', async () => {
     const url = await emptyDatabase()
     await Promise.all(Array.from({ length: 4 }, () => migrate(url)))
+    const { db, close } = connect(url, { max: 1 })
+    expect(await isMigrated(db)).toBe(true)
+    await close()
   })
 
-  test('a wrong setting and a database that is not there are said in a sentence, without the password', async () => {
+  test('explains wrong settings and unreachable databases, without passwords', async () => {
     const wrong = startServer({ PORT: 'http', RATE_LIMITS: 'never' })
-    expect(await wrong.ended).toBe(1)
+    expect(await wrong.exitCode).toBe(1)
     expect(wrong.output()).toBe(
       'Docket did not start.\n' +
         'PORT must be a port number from 0 to 65535, for example 8000.\n' +
         'RATE_LIMITS must be on or off.\n',
     )
     const nowhere = startServer({ DATABASE_URL: 'postgres://docket:secret@127.0.0.1:1/docket' })
-    expect(await nowhere.ended).toBe(1)
+    expect(await nowhere.exitCode).toBe(1)
     expect(nowhere.output()).toContain('The database docket at 127.0.0.1:1 cannot be used (ECONNREFUSED)')
     expect(nowhere.output()).not.toContain('secret')
   })
 
-  test('an unknown command is an error that lists the commands', async () => {
+  test('lists the commands when it does not know one', async () => {
     const mistyped = startServer({}, ['migrat'])
-    expect(await mistyped.ended).toBe(1)
+    expect(await mistyped.exitCode).toBe(1)
     expect(mistyped.output()).toMatch(/^Docket did not start\.\nThere is no command "migrat"\. The commands are:\n/)
     expect(mistyped.output()).toContain('node src/node.ts migrate ')
   })
 
-  test('a production install serves without what only development needs, the embedded PostgreSQL among it', async () => {
+  test('works in an install without development dependencies', async () => {
     const root = new URL('../..', import.meta.url).pathname
     const folder = await temporaryFolder()
     for (const part of ['package.json', 'package-lock.json', 'src', 'drizzle']) {
       await cp(join(root, part), join(folder, part), { recursive: true })
     }
-    // What `npm ci --omit=dev` would leave, without asking the network for it.
+    // The packages that `npm ci --omit=dev` would install, without network.
     const { packages } = JSON.parse(await readFile(join(root, 'package-lock.json'), 'utf8'))
     for (const [path, { dev, devOptional, optional }] of Object.entries<Record<string, boolean>>(packages)) {
       const isKept = path.startsWith('node_modules/') && !path.includes('/node_modules/', 13)
@@ -77,14 +82,14 @@ describe('with a DATABASE_URL', () => {
     expect(migration.stdout).toMatch(/is migrated/)
   })
 
-  test('the log is JSON, a line a request, with its route and not its path', async () => {
+  test('logs a JSON line for each request, with the route instead of the path', async () => {
     const server = startServer({ DATABASE_URL: await cloneDatabase(), RATE_LIMITS: 'off' })
     const url = await server.url()
     await fetch(`${url}/accounts/sessions/secret-in-the-path/`, {
       method: 'DELETE',
       headers: { 'X-Request-Id': 'mine' },
     })
-    const [line] = await server.printed(/^\{.*"mine".*\}$/m)
+    const [line] = await server.waitForOutput(/^\{.*"mine".*\}$/m)
     expect(JSON.parse(line)).toMatchObject({
       ...{ level: 'info', request_id: 'mine', method: 'DELETE', route: '/accounts/sessions/:id', status: 401 },
       ...{ ms: expect.any(Number), time: expect.stringMatching(/Z$/) },
@@ -94,7 +99,7 @@ describe('with a DATABASE_URL', () => {
     expect(server.output()).not.toContain('secret-in-the-path')
   })
 
-  test('metrics are there where they are asked for, by route and not by path', async () => {
+  test('serves metrics by route on METRICS_PORT', async () => {
     const port = await freePort()
     const server = startServer({ DATABASE_URL: await cloneDatabase(), METRICS_PORT: String(port) })
     const url = await server.url()
@@ -113,15 +118,15 @@ describe('with a DATABASE_URL', () => {
     }
     expect(told).toContain('process_resident_memory_bytes')
     const second = startServer({ DATABASE_URL: await cloneDatabase(), METRICS_PORT: String(port) })
-    expect(await second.ended).toBe(1)
+    expect(await second.exitCode).toBe(1)
     expect(second.output()).toContain(`METRICS_PORT ${port} on 127.0.0.1 cannot be used (EADDRINUSE).`)
     expect(await server.stop()).toBe(0)
   })
 
-  test('what is not HTTP, or too much of it, is a problem too', async () => {
+  test('answers invalid and oversized HTTP with a problem', async () => {
     const server = startServer({ DATABASE_URL: await cloneDatabase() })
     const url = await server.url()
-    // Who does not stay for the refusal does no harm.
+    // Clients that reset the connection before they read the error do no harm.
     for (let times = 0; times < 5; times++) {
       const { socket } = openRaw(url, 'CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n')
       await once(socket, 'readable')
@@ -156,7 +161,7 @@ describe('with a DATABASE_URL', () => {
     expect(await server.stop()).toBe(0)
   })
 
-  test('while two hundred logins wait, healthz answers, and what cannot be served soon is turned away', async () => {
+  test('stays responsive during 200 logins and rejects those beyond the queue', async () => {
     const server = startServer({ DATABASE_URL: await cloneDatabase(), RATE_LIMITS: 'off' })
     const url = await server.url()
     const logins = Array.from({ length: 200 }, (_, index) =>

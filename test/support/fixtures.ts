@@ -1,16 +1,16 @@
-import { createServer, type IncomingMessage } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { text } from 'node:stream/consumers'
 import postgres from 'postgres'
-import { afterAll, expect, inject } from 'vitest'
-import type { z } from 'zod'
+import { afterAll, inject } from 'vitest'
 import { createSession } from '../../src/accounts/sessions.ts'
-import { app } from '../../src/app.ts'
 import { newId } from '../../src/crypto.ts'
 import { connect } from '../../src/database/connect.ts'
 import { users } from '../../src/database/schema.ts'
 import type { Services } from '../../src/services.ts'
+import { expectDeclared } from './contract.ts'
+import { PASSWORD, passwordHash } from './kdf.ts'
+import { startResend } from './resend.ts'
 import { startNode, startWorker } from './runtimes.ts'
+
+export { PASSWORD } from './kdf.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -19,30 +19,155 @@ declare module 'vitest' {
   }
 }
 
-const start = inject('runtime') === 'workers' ? startWorker : startNode
+const isWorkers = inject('runtime') === 'workers'
 
-// biome-ignore lint/suspicious/noExplicitAny: an answer is whatever its test says that it is.
+// biome-ignore lint/suspicious/noExplicitAny: a body has the shape that its test expects.
 export type Json = Record<string, any>
 
-type Call = {
+type DocketOptions = Parameters<typeof connect>[1] & {
+  /** The URL of the database; by default a new one. */
+  database?: string
+  /** Whether passwords are hashed at the real cost. By default at nearly none. */
+  kdf?: 'real' | 'quick'
+}
+
+type CallOptions = {
   token?: string
   body?: unknown
   headers?: Record<string, string>
-  /** The peer's address; each call has one of its own unless told. */
+  /** The client's address. By default each call has a new one. */
   from?: string
   signal?: AbortSignal
 }
 
-let addresses = 0
-const nextAddress = () => `10.${(addresses >> 16) & 255}.${(addresses >> 8) & 255}.${addresses++ & 255}`
+export type Docket = Awaited<ReturnType<typeof openDocket>>
 
-let clones = 0
+/**
+ * Opens the API over a database of its own, in the runtime of the test's project, with a clock and a mailbox that the test
+ * controls. Closes it after the test file.
+ */
+export async function openDocket(
+  environment: Record<string, string> = {},
+  { database, kdf = 'quick', ...options }: DocketOptions = {},
+) {
+  const url = database ?? (await cloneDatabase())
+  const resend = await startResend()
+  const clock = { now: Date.parse('2026-11-22T10:00:00.000Z') }
+  const now = () => new Date(clock.now)
+  const settings = {
+    RESEND_API_KEY: 're_test',
+    RESEND_BASE_URL: resend.url,
+    MAIL_FROM: 'Docket <no-reply@example.com>',
+    ...environment,
+  }
+  const start = isWorkers ? startWorker : startNode
+  const runtime = await start({ url, environment: settings, now, kdf, options })
+  // The test's own connections.
+  const { db, close } = connect(url, { max: 4 })
+  const defaultHash = passwordHash(PREFERRED.kind, kdf)
 
-/** A database of one's own: a clone of the migrated template. */
+  /** Calls the app and checks the response against the contract. */
+  async function call(method: string, path: string, options: CallOptions = {}) {
+    const response = await runtime.request(path, requestInit(method, options), options.from ?? nextAddress())
+    const text = await response.text()
+    const type = response.headers.get('Content-Type')?.split(';')[0] ?? ''
+    const isJson = type.endsWith('json')
+    const body: Json = isJson && text !== '' ? JSON.parse(text) : {}
+    expectDeclared(method, path, { status: response.status, type, body: isJson ? body : text })
+    return { status: response.status, headers: response.headers, body, text }
+  }
+
+  let userCount = 0
+  /** Inserts an account with a session, without hashing a password. */
+  async function createUser(values: Partial<typeof users.$inferInsert> = {}) {
+    const at = now().toISOString()
+    const [user] = await db
+      .insert(users)
+      .values({
+        id: newId(now()),
+        email: `person${userCount++}@example.com`,
+        first_name: 'Per',
+        last_name: 'Son',
+        password: defaultHash,
+        created_at: at,
+        updated_at: at,
+        ...values,
+      })
+      .returning()
+    if (!user) throw new Error('The account was not inserted.')
+    const session = { user_id: user.id, password_version: 1, user_agent: null, days: 30 }
+    const { token } = await createSession(db, session, now())
+    return { ...user, token }
+  }
+
+  const logIn = (email: string, password: string, options: CallOptions = {}) =>
+    call('POST', '/accounts/login/', { body: { email, password }, ...options })
+
+  /** Returns the code in the newest mail. */
+  async function newestCode() {
+    await runtime.drain()
+    return /[0-9A-Z]{4}(-[0-9A-Z]{4}){3}/.exec(resend.sent.at(-1)?.text ?? '')?.[0] ?? ''
+  }
+
+  afterAll(async () => {
+    await runtime.drain()
+    await runtime.close()
+    await close()
+    await resend.close()
+  })
+
+  return {
+    request: runtime.request,
+    call,
+    drain: runtime.drain,
+    purge: runtime.purge,
+    createUser,
+    logIn,
+    newestCode,
+    clock,
+    now,
+    /** Moves the clock forward. */
+    advance: (seconds: number) => {
+      clock.now += seconds * 1000
+    },
+    db,
+    url,
+    resend,
+    logLines: runtime.logLines,
+    services: runtime.services as Omit<Services, 'address'>,
+    /** A hash of PASSWORD that this API accepts. */
+    passwordHash: defaultHash,
+  }
+}
+
+function requestInit(method: string, { token, body, headers, signal }: CallOptions): RequestInit {
+  const isRaw = typeof body === 'string' || body instanceof Uint8Array || body instanceof ReadableStream
+  return {
+    method,
+    headers: {
+      ...(body !== undefined && { 'Content-Type': 'application/json' }),
+      ...(token && { Authorization: `Bearer ${token}` }),
+      ...headers,
+    },
+    ...(body !== undefined && { body: isRaw ? body : JSON.stringify(body) }),
+    ...(body instanceof ReadableStream && { duplex: 'half' }),
+    ...(signal && { signal }),
+  } as RequestInit
+}
+
+let addressCount = 0
+const nextAddress = () => {
+  const number = addressCount++
+  return `10.${(number >> 16) & 255}.${(number >> 8) & 255}.${number & 255}`
+}
+
+let cloneCount = 0
+
+/** Creates a database as a clone of the migrated template and returns its URL. */
 export async function cloneDatabase(): Promise<string> {
   const url = new URL(inject('template'))
   const template = url.pathname.slice(1)
-  const name = `${template}_${process.env.VITEST_POOL_ID}_${process.pid}_${clones++}`
+  const name = `${template}_${process.env.VITEST_POOL_ID}_${process.pid}_${cloneCount++}`
   url.pathname = '/postgres'
   const admin = postgres(url.href, { max: 1, onnotice: () => {} })
   await admin.unsafe(`create database ${name} template ${template}`)
@@ -51,141 +176,15 @@ export async function cloneDatabase(): Promise<string> {
   return url.href
 }
 
-/** A mail as Resend's API took it. */
-export type Sent = { from: string; to: string; subject: string; text: string; html: string; key: string }
-
-/** A server that speaks Resend's API. `failures` are the statuses of the next answers. */
-export async function startResend() {
-  const sent: Sent[] = []
-  const failures: number[] = []
-  const server = createServer(async (request: IncomingMessage, response) => {
-    const body = await text(request)
-    const status = failures.shift() ?? 200
-    if (status === 200) sent.push({ ...JSON.parse(body), key: request.headers['idempotency-key'] })
-    response.writeHead(status, { 'Content-Type': 'application/json' })
-    response.end(
-      JSON.stringify(status === 200 ? { id: 'x' } : { statusCode: status, name: 'application_error', message: body }),
-    )
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  return { url, sent, failures, close: () => new Promise((resolve) => server.close(resolve)) }
-}
+/** The algorithm of new hashes in this runtime, and their format. */
+export const PREFERRED = isWorkers
+  ? { kind: 'scrypt' as const, pattern: /^scrypt\$16384\$\w{22}\$8\$5\$.{88}$/ }
+  : { kind: 'pbkdf2_sha256' as const, pattern: /^pbkdf2_sha256\$1000000\$\w{22}\$.{44}$/ }
 
 /**
- * The API over a database of its own, or the one that is given, with a clock and a mailbox that the test steers, in the
- * runtime that the test's project is for. Ends with the test file.
+ * Returns the number of repetitions for this runtime: a fifth on Workers, where each request opens a database connection.
  */
-export async function openDocket(
-  environment: Record<string, string> = {},
-  { database, ...options }: Parameters<typeof connect>[1] & { database?: string } = {},
-) {
-  const url = database ?? (await cloneDatabase())
-  const resend = await startResend()
-  const clock = { now: Date.parse('2026-11-22T10:00:00.000Z') }
-  const now = () => new Date(clock.now)
-  const full = {
-    RESEND_API_KEY: 're_test',
-    RESEND_BASE_URL: resend.url,
-    MAIL_FROM: 'Docket <no-reply@example.com>',
-    ...environment,
-  }
-  const runtime = await start({ url, environment: full, now, options })
-  const { ask, settled, clean, lines } = runtime
-  const services = runtime.services as Omit<Services, 'address'>
-  // The test's own way to the database.
-  const { db, close } = connect(url, { max: 4 })
-
-  /** Calls the app, and holds every answer to what its route declares. */
-  async function call(
-    method: string,
-    path: string,
-    { token, body, headers = {}, from = nextAddress(), signal }: Call = {},
-  ) {
-    const response = await ask(
-      path,
-      {
-        method,
-        headers: {
-          ...(body !== undefined && { 'Content-Type': 'application/json' }),
-          ...(token && { Authorization: `Bearer ${token}` }),
-          ...headers,
-        },
-        ...(body !== undefined && {
-          body: typeof body === 'string' || body instanceof Uint8Array ? (body as string) : JSON.stringify(body),
-        }),
-        ...(signal && { signal }),
-        ...(body instanceof ReadableStream && { body, duplex: 'half' }),
-      } as RequestInit,
-      from,
-    )
-    const answer = await response.text()
-    const type = response.headers.get('Content-Type') ?? ''
-    const parsed: Json = /json/.test(type) && answer !== '' ? JSON.parse(answer) : {}
-    expectDeclared(method, path, response.status, type, /json/.test(type) ? parsed : answer)
-    return { status: response.status, headers: response.headers, body: parsed, text: answer }
-  }
-
-  let people = 0
-  /** An account with a live session, put there directly: hashing is for the tests that are about it. */
-  async function createUser(given: Partial<typeof users.$inferInsert> = {}) {
-    const at = now().toISOString()
-    const [user] = await db
-      .insert(users)
-      .values({
-        ...{ id: newId(now()), email: `person${people++}@example.com`, first_name: 'Per', last_name: 'Son' },
-        ...{ password: PASSWORD_HASH, created_at: at, updated_at: at },
-        ...given,
-      })
-      .returning()
-    if (!user) throw new Error('no user was made')
-    const { token } = await createSession(
-      db,
-      { user_id: user.id, password_version: 1, user_agent: null, days: 30 },
-      now(),
-    )
-    return { ...user, token }
-  }
-
-  /** Logs in and gives the whole answer. */
-  const logIn = (email: string, password: string, call_: Call = {}) =>
-    call('POST', '/accounts/login/', { body: { email, password }, ...call_ })
-
-  afterAll(async () => {
-    await settled()
-    await runtime.close()
-    await close()
-    await resend.close()
-  })
-
-  return {
-    ...{ ask, call, settled, clean, createUser, logIn, clock, now, db, url, resend, lines, services },
-    /** The code in the newest mail. */
-    newestCode: async () => {
-      await settled()
-      return /[0-9A-Z]{4}(-[0-9A-Z]{4}){3}/.exec(resend.sent.at(-1)?.text ?? '')?.[0] ?? ''
-    },
-    pass: (seconds: number) => {
-      clock.now += seconds * 1000
-    },
-  }
-}
-
-/** The hash that new passwords get in the runtime, and what one looks like. */
-export const PREFERRED =
-  inject('runtime') === 'workers'
-    ? { kind: 'scrypt', pattern: /^scrypt\$16384\$\w{22}\$8\$5\$.{88}$/ }
-    : { kind: 'pbkdf2_sha256', pattern: /^pbkdf2_sha256\$1000000\$\w{22}\$.{44}$/ }
-
-/** What PASSWORD_HASH is the hash of, by Python's hashlib. */
-export const PASSWORD = 'purple horse battery'
-export const PASSWORD_HASH =
-  PREFERRED.kind === 'scrypt'
-    ? 'scrypt$16384$Zm9yVGVzdHNPbmx5MTIzNA$8$5$RVALUMlT37bX/ebw6kCkUYS3LadqnqTI9sWtqabH/CB4OT/lc35ng623C/1cb+cb/fdB4gsNsfgAzraEYbIZqQ=='
-    : 'pbkdf2_sha256$1000000$Zm9yVGVzdHNPbmx5MTIzNA$Pf8GFNwurYtnDkCTbztSA+kIgiDi2xBc6QQ6O8FnwUU='
-
-/** Fewer repetitions where each takes longer: a request to workerd opens a connection to the database of its own. */
-export const few = (many: number) => (inject('runtime') === 'workers' ? Math.ceil(many / 5) : many)
+export const fewerOnWorkers = (count: number) => (isWorkers ? Math.ceil(count / 5) : count)
 
 export const createSignupBody = (email: string) => ({
   first_name: 'Ada',
@@ -194,47 +193,17 @@ export const createSignupBody = (email: string) => ({
   password: PASSWORD,
 })
 
-/** An answer as its receiver can compare it with others. */
-export const seen = ({
-  status,
-  headers,
-  body,
-  text,
-}: {
-  status: number
-  headers: Headers
-  body: Json
-  text: string
-}) => ({
+/** Returns everything of a response that a client could compare with another response. */
+export const comparable = ({ status, headers, body, text }: Awaited<ReturnType<Docket['call']>>) => ({
   status,
   headers: [...headers].filter(([name]) => name !== 'x-request-id'),
   text: body.request_id ? text.replace(body.request_id, '') : text,
 })
 
-/** Posts JSON to a server that runs as a process of its own. */
+/** Posts JSON to a server in another process. */
 export const post = (url: string, body: object, headers: Record<string, string> = {}) =>
   fetch(url, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json', ...headers },
     body: JSON.stringify(body),
   })
-
-const routes = app.openAPIRegistry.definitions
-  .filter((definition) => definition.type === 'route')
-  .map(({ route }) => ({ ...route, pattern: new RegExp(`^${route.path.replace(/\{\w+\}/g, '[^/]+')}/?$`) }))
-
-/** Fails when an answer is of a status that its route does not declare, or holds more or less than its schema says. */
-function expectDeclared(method: string, path: string, status: number, type: string, body: unknown) {
-  const asked = method === 'HEAD' ? 'get' : method.toLowerCase()
-  const here = routes.filter(({ pattern }) => pattern.test(path.split('?')[0] ?? ''))
-  // A path without a template goes first (OpenAPI 3.1, 4.8.8.2).
-  const literal = here.filter((one) => !one.path.includes('{'))
-  const route = (literal.length > 0 ? literal : here).find((one) => one.method === asked)
-  if (!route) return
-  const declared = route.responses[status] as { content?: Record<string, { schema: z.ZodType }> } | undefined
-  if (!declared) throw new Error(`${method} ${path} answered ${status}, which it does not declare`)
-  if (method === 'HEAD' || !declared.content) return
-  const schema = declared.content[type.split(';')[0] ?? '']?.schema
-  if (!schema) throw new Error(`${method} ${path} answered ${status} as ${type}, which it does not declare`)
-  expect(schema.safeParse(body).error?.issues ?? []).toEqual([])
-}

@@ -5,110 +5,121 @@ import { createSession } from '../../src/accounts/sessions.ts'
 import { newId } from '../../src/crypto.ts'
 import type { Database } from '../../src/database/connect.ts'
 import { statuses, users } from '../../src/database/schema.ts'
+import { until } from './wait.ts'
 
 export type Person = { id: string; token: string }
 
-/** So many accounts with a live session each. */
+/** Inserts accounts with one session each. */
 export async function createPeople(db: Database, count: number): Promise<Person[]> {
   const now = new Date()
   const at = now.toISOString()
   const people: Person[] = []
   for (let number = 0; number < count; number++) {
-    const [user] = await db
+    const id = newId(now)
+    const email = `p${number}@example.com`
+    await db
       .insert(users)
-      .values({
-        ...{ id: newId(now), email: `p${number}@example.com`, first_name: 'A', last_name: 'B', password: '' },
-        ...{ created_at: at, updated_at: at },
-      })
-      .returning()
-    const session = { user_id: user?.id as string, password_version: 1, user_agent: null, days: 1 }
-    people.push({ id: session.user_id, ...(await createSession(db, session, now)) })
+      .values({ id, email, first_name: 'A', last_name: 'B', password: '', created_at: at, updated_at: at })
+    const session = { user_id: id, password_version: 1, user_agent: null, days: 1 }
+    people.push({ id, ...(await createSession(db, session, now)) })
   }
   return people
 }
 
-/** What a client was told last of one of its assignments. */
-type Known = { id: string; creator: string; name: string; status: string; version: number; isDeleted?: boolean }
+/** The last state of an assignment that the server acknowledged. */
+type Acknowledged = {
+  id: string
+  creator: string
+  name: string
+  status: string
+  version: number
+  isDeleted?: boolean
+}
 
-/** What came of a request: no status where the connection was refused or broke; `isOwn` unless it showed another's account. */
-type Outcome = { status?: number; retry: string | null; ms: number; isOwn: boolean }
+/** What a client saw of a response. Without a status, the connection was refused or broke. */
+type Outcome = { status?: number; retryAfter: string | null; isOwnAccount: boolean }
 
 /**
- * Clients, one a person, that make, read, change and delete assignments, one request after the other, and keep what they were
- * told outside of the database. An assignment of which one is not told what became of it is left alone from then on.
+ * Starts one client for each person, which creates, reads, changes and deletes assignments, one request after the other. A
+ * client no longer uses an assignment once the result of a change is unknown.
  */
-export function startLoad(url: string, people: Person[], pause = 5) {
-  const told: Known[] = []
+export function startLoad(url: string, people: Person[], pauseMs = 5) {
+  const acknowledged: Acknowledged[] = []
   const outcomes: Outcome[] = []
-  let isOver = false
+  let isStopped = false
 
-  async function ask(me: Person, method: string, path: string, body?: object) {
-    const start = performance.now()
-    const answer = await fetch(`${url}/${path}`, {
+  async function request(person: Person, method: string, path: string, fields?: object) {
+    const response = await fetch(`${url}/${path}`, {
       method,
-      headers: { Authorization: `Bearer ${me.token}`, ...(body && { 'Content-Type': 'application/json' }) },
-      ...(body && { body: JSON.stringify(body) }),
+      headers: { Authorization: `Bearer ${person.token}`, ...(fields && { 'Content-Type': 'application/json' }) },
+      ...(fields && { body: JSON.stringify(fields) }),
     }).catch(() => undefined)
-    const read = (await answer?.json().catch(() => undefined)) as Record<string, unknown> | undefined
-    const isOwn = path !== 'accounts/' || answer?.status !== 200 || read?.id === me.id
-    const retry = answer?.headers.get('Retry-After') ?? null
-    outcomes.push({ ...(answer && { status: answer.status }), retry, ms: performance.now() - start, isOwn })
-    return { status: answer?.status, read }
+    const body = (await response?.json().catch(() => undefined)) as Record<string, unknown> | undefined
+    const isOwnAccount = path !== 'accounts/' || response?.status !== 200 || body?.id === person.id
+    const retryAfter = response?.headers.get('Retry-After') ?? null
+    outcomes.push({ ...(response && { status: response.status }), retryAfter, isOwnAccount })
+    return { status: response?.status, body }
   }
 
-  async function work(me: Person) {
-    const mine: Known[] = []
-    for (let turn = 0; !isOver; turn++) {
-      await delay(pause)
-      if (turn % 3 === 0) await ask(me, 'GET', 'accounts/')
-      const one = mine.length < 3 ? undefined : mine[turn % mine.length]
-      if (!one) {
-        const { status, read } = await ask(me, 'POST', 'assignments/', { name: `${turn} of ${me.id}` })
+  async function runClient(person: Person) {
+    const own: Acknowledged[] = []
+    const forget = (assignment: Acknowledged) => {
+      own.splice(own.indexOf(assignment), 1)
+      acknowledged.splice(acknowledged.indexOf(assignment), 1)
+    }
+    for (let round = 0; !isStopped; round++) {
+      await delay(pauseMs)
+      if (round % 3 === 0) await request(person, 'GET', 'accounts/')
+      const assignment = own.length < 3 ? undefined : own[round % own.length]
+      if (!assignment) {
+        const { status, body } = await request(person, 'POST', 'assignments/', { name: `${round} of ${person.id}` })
         if (status !== 201) continue
-        mine.push(read as Known)
-        told.push(read as Known)
-      } else if (turn % 11 === 0) {
-        const { status } = await ask(me, 'DELETE', `assignments/${one.id}/`)
-        mine.splice(mine.indexOf(one), 1)
-        if (status === 204) one.isDeleted = true
-        else told.splice(told.indexOf(one), 1)
-      } else {
-        const change = { name: `${turn} of ${me.id}`, status: statuses[turn % 4] }
-        const { status, read } = await ask(me, 'PATCH', `assignments/${one.id}/`, change)
-        if (status === 200) Object.assign(one, read)
+        own.push(body as Acknowledged)
+        acknowledged.push(body as Acknowledged)
+      } else if (round % 11 === 0) {
+        const { status } = await request(person, 'DELETE', `assignments/${assignment.id}/`)
+        if (status !== 204) forget(assignment)
         else {
-          mine.splice(mine.indexOf(one), 1)
-          told.splice(told.indexOf(one), 1)
+          own.splice(own.indexOf(assignment), 1)
+          assignment.isDeleted = true
         }
+      } else {
+        const change = { name: `${round} of ${person.id}`, status: statuses[round % 4] }
+        const { status, body } = await request(person, 'PATCH', `assignments/${assignment.id}/`, change)
+        if (status === 200) Object.assign(assignment, body)
+        else forget(assignment)
       }
     }
   }
 
-  const working = people.map(work)
+  const clients = people.map(runClient)
   return {
     outcomes,
-    /** Waits for so many more requests that were done. */
-    more: async (count: number) => {
-      const done = () => outcomes.filter(({ status }) => status && status < 300).length
-      for (const until = done() + count; done() < until; ) await delay(20)
+    /** Waits until this many more requests have succeeded. */
+    waitForSuccesses: async (count: number) => {
+      const successes = () => outcomes.filter(({ status }) => status && status < 300).length
+      const target = successes() + count
+      await until(() => successes() >= target)
     },
+    /** Stops the clients and returns what was acknowledged. */
     stop: async () => {
-      isOver = true
-      await Promise.all(working)
-      return told
+      isStopped = true
+      await Promise.all(clients)
+      return acknowledged
     },
   }
 }
 
-/** Every assignment is as its creator was last told, and whole: with its part of the search, and an event for each version. */
-export async function expectWhole(sql: postgres.Sql, told: Known[]) {
+/** Expects every assignment in its acknowledged state, with its search text and an event for each version. */
+export async function expectConsistent(sql: postgres.Sql, acknowledged: Acknowledged[]) {
   const rows = await sql`
-    select id, creator, name, status, version, false as "isDeleted" from assignments where id = any(${told.map(({ id }) => id)})`
+    select id, creator, name, status, version, false as "isDeleted" from assignments
+    where id = any(${acknowledged.map(({ id }) => id)})`
   const byId = new Map(rows.map((row) => [row.id, row]))
-  for (const { id, creator, name, status, version, isDeleted = false } of told) {
+  for (const { id, creator, name, status, version, isDeleted = false } of acknowledged) {
     expect(byId.get(id)).toEqual(isDeleted ? undefined : { id, creator, name, status, version, isDeleted })
   }
-  const halves = await sql`
+  const inconsistent = await sql`
     with last as (
       select distinct on (assignment) assignment, kind, name, status, version, count(*) over (partition by assignment) as events
       from assignment_events order by assignment, version desc
@@ -121,5 +132,5 @@ export async function expectWhole(sql: postgres.Sql, told: Known[]) {
       or (assignments.id is null) is distinct from (assignment_search.assignment is null)
       or (assignments.id is not null and (last.name, last.status, last.version) is distinct from (assignments.name, assignments.status, assignments.version))
       or (assignments.id is not null and position(lower(assignments.name) in assignment_search.text) = 0)`
-  expect(halves).toEqual([])
+  expect(inconsistent).toEqual([])
 }

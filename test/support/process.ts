@@ -6,55 +6,60 @@ import { onTestFinished } from 'vitest'
 
 const entry = new URL('../../src/node.ts', import.meta.url).pathname
 
-/** A folder that is gone after the test. */
+/** Creates a folder that is removed after the test. */
 export async function temporaryFolder() {
   const folder = await mkdtemp(join(tmpdir(), 'docket-test-'))
   onTestFinished(() => rm(folder, { recursive: true, force: true }))
   return folder
 }
 
-/** The real server as a process of its own, on a free port unless told, with nothing in its environment but what is given. */
+/** Returns the process id of the embedded PostgreSQL in a DATA_DIR. */
+export const postmasterPid = async (folder: string) =>
+  Number((await readFile(join(folder, 'postgres/cluster/postmaster.pid'), 'utf8')).split('\n')[0])
+
+/** Starts the real server as a process of its own, by default on a free port, with only this environment. */
 export function startServer(environment: Record<string, string>, args: string[] = [], program = [entry]) {
   const { PATH = '', HOME = '' } = process.env
   const child = spawn(process.execPath, [...program, ...args], { env: { PATH, HOME, PORT: '0', ...environment } })
+  const exitCode = new Promise<number | null>((resolve) => child.once('close', resolve))
   let output = ''
-  const watchers = new Set<() => void>()
+  const listeners = new Set<() => void>()
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (chunk) => {
       output += chunk
-      for (const watch of watchers) watch()
+      for (const listener of listeners) listener()
     })
   }
-  const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
 
-  /** The first match of a pattern in what the server prints; fails when it ends without one. */
-  const printed = (pattern: RegExp) =>
+  /** Returns the first match of a pattern in the output. Fails if the server exits without one. */
+  const waitForOutput = (pattern: RegExp) =>
     new Promise<RegExpExecArray>((resolve, reject) => {
-      const watch = () => {
+      const check = () => {
         const match = pattern.exec(output)
-        if (match) resolve(match)
-        if (match) watchers.delete(watch)
+        if (!match) return
+        listeners.delete(check)
+        resolve(match)
       }
-      watchers.add(watch)
-      watch()
-      ended.then((code) => reject(new Error(`ended (${code}) without ${pattern}:\n${output}`)))
+      listeners.add(check)
+      check()
+      exitCode.then((code) => reject(new Error(`exited (${code}) without ${pattern}:\n${output}`)))
     })
 
   return {
     child,
-    ended,
-    printed,
+    exitCode,
+    waitForOutput,
     output: () => output,
-    /** What it has in memory, in MiB, as Linux tells it. */
+    /** Returns the resident memory in MiB, on Linux. */
     memory: async () => {
       const status = await readFile(`/proc/${child.pid}/status`, 'utf8')
       return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / 1024
     },
-    /** Where it listens, once it does. */
-    url: async () => (await printed(/http:\/\/\S+(?=\/docs\/)/))[0],
+    /** Returns the server's URL once it listens. */
+    url: async () => (await waitForOutput(/http:\/\/\S+(?=\/docs\/)/))[0],
     stop: (signal: NodeJS.Signals = 'SIGTERM') => {
       child.kill(signal)
-      return ended
+      return exitCode
     },
   }
 }

@@ -1,41 +1,43 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+
+/** A proxy in front of a PostgreSQL server. */
+export type Proxy = Awaited<ReturnType<typeof startProxy>>
 
 /**
- * A proxy before a PostgreSQL that counts round trips: how often the server said that it is ready for the next query. It may
- * be moved before another one, hold back what clients send for so many milliseconds, or swallow all of it: what is connected by
- * then, or connects until it ends that, gets no answer ever.
+ * Starts a proxy in front of a PostgreSQL server that counts round trips and simulates a network that is slow or dead.
  */
 export async function startProxy(target: string) {
   let { hostname, port } = new URL(target)
   const sockets = new Set<Socket>()
-  const dead = new Set<Socket>()
-  let trips = 0
-  let lag = 0
-  let isSwallowing = false
+  const deadClients = new Set<Socket>()
+  let roundTrips = 0
+  let delayMs = 0
+  let isBlackHole = false
 
   const server = createServer((client) => {
     sockets.add(client)
-    if (isSwallowing) return void client.on('error', () => {}).resume()
+    if (isBlackHole) return void client.on('error', () => {}).resume()
     const upstream = connect(Number(port || 5432), hostname)
-    let rest: Buffer = Buffer.alloc(0)
+    const countReady = createReadyCounter()
     upstream.on('data', (chunk) => {
-      rest = Buffer.concat([rest, chunk])
-      // A message is a letter and a length, which counts itself (PostgreSQL's protocol, 55.7).
-      while (rest.length >= 5 && rest.length > rest.readInt32BE(1)) {
-        if (rest[0] === 'Z'.charCodeAt(0)) trips++
-        rest = rest.subarray(rest.readInt32BE(1) + 1)
-      }
+      roundTrips += countReady(chunk)
     })
     upstream.pipe(client)
+    let sent: Promise<unknown> = Promise.resolve()
     client.on('data', (chunk) => {
-      if (isSwallowing) dead.add(client)
-      if (!dead.has(client)) setTimeout(() => upstream.writable && upstream.write(chunk), lag)
+      if (isBlackHole) deadClients.add(client)
+      if (deadClients.has(client)) return
+      // Chunks stay in order when the delay changes.
+      const wait = delayMs > 0 ? delay(delayMs) : undefined
+      sent = Promise.all([sent, wait]).then(() => upstream.writable && upstream.write(chunk))
     })
-    for (const [from, to] of [
+    const pairs = [
       [client, upstream],
       [upstream, client],
-    ] as const) {
+    ] as const
+    for (const [from, to] of pairs) {
       sockets.add(from)
       from.on('error', () => to.destroy()).on('close', () => to.destroy())
     }
@@ -45,19 +47,40 @@ export async function startProxy(target: string) {
   url.port = String((server.address() as AddressInfo).port)
   url.hostname = '127.0.0.1'
 
-  const close = () => {
-    for (const socket of sockets) socket.destroy()
-    server.close()
+  return {
+    url: url.href,
+    /** Returns how often the server was ready for the next query. */
+    roundTrips: () => roundTrips,
+    /** Connects new clients to another server. */
+    redirect: (target: string) => {
+      ;({ hostname, port } = new URL(target))
+    },
+    /** Delays everything that clients send, in milliseconds. */
+    setDelay: (milliseconds: number) => {
+      delayMs = milliseconds
+    },
+    /** Drops all data without closing connections. Connections from that time stay dead. */
+    setBlackHole: (isOn: boolean) => {
+      isBlackHole = isOn
+      if (isOn) for (const socket of sockets) deadClients.add(socket)
+    },
+    close: () => {
+      for (const socket of sockets) socket.destroy()
+      server.close()
+    },
   }
-  const move = (target: string) => {
-    ;({ hostname, port } = new URL(target))
+}
+
+/** Returns a function that counts ReadyForQuery in a stream of messages: a letter and a length (PostgreSQL's protocol, 55.7). */
+function createReadyCounter() {
+  let rest: Buffer = Buffer.alloc(0)
+  return (chunk: Buffer) => {
+    let count = 0
+    rest = Buffer.concat([rest, chunk])
+    while (rest.length >= 5 && rest.length > rest.readInt32BE(1)) {
+      if (rest[0] === 'Z'.charCodeAt(0)) count++
+      rest = rest.subarray(rest.readInt32BE(1) + 1)
+    }
+    return count
   }
-  const hold = (milliseconds: number) => {
-    lag = milliseconds
-  }
-  const swallow = (does: boolean) => {
-    isSwallowing = does
-    if (does) for (const socket of sockets) dead.add(socket)
-  }
-  return { url: url.href, trips: () => trips, move, hold, swallow, close }
 }

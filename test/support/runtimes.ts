@@ -13,109 +13,125 @@ import { createMailer } from '../../src/mail/mailer.ts'
 import { createNodeKdf } from '../../src/node/kdf.ts'
 import type { Services } from '../../src/services.ts'
 import { readSettings } from '../../src/settings.ts'
+import { createQuickKdf, QUICK_SCRYPT } from './kdf.ts'
 
-/** The API in one of its runtimes, as the tests see it. */
+/** The API in one of its runtimes. */
 export type Runtime = {
-  ask: (path: string, init: RequestInit, from: string) => Promise<Response>
-  /** Waits until everything that was put off until after the answers is done. */
-  settled: () => Promise<void>
-  /** Removes what has expired. */
-  clean: () => Promise<void>
-  /** The lines of the log so far. */
-  lines: () => string[]
-  /** What each request is given, where it is within reach: on Node. */
+  request: (path: string, init: RequestInit, from: string) => Promise<Response>
+  /** Waits for the background tasks of all requests. */
+  drain: () => Promise<void>
+  purge: () => Promise<void>
+  logLines: () => string[]
+  /** On Node, the services of each request. */
   services?: Omit<Services, 'address'>
   close: () => Promise<void>
 }
 
-export type Start = {
+export type RuntimeOptions = {
   url: string
   environment: Record<string, string>
   now: () => Date
+  kdf?: 'real' | 'quick'
+  /** Options of the connections to the database, on Node. */
   options?: Parameters<typeof connect>[1]
 }
 
-/** The services that the server on Node gives to each request, with a log that is kept. */
-export function openServices({ url, environment, now, options }: Start) {
+/** Opens the services that `node.ts` gives to each request, with a log in memory. */
+export function openServices({ url, environment, now, kdf = 'quick', options }: RuntimeOptions) {
   const settings = readSettings(environment)
   const { db, close } = connect(url, options)
-  const lines: string[] = []
+  const logLines: string[] = []
   const stream = new Writable({
     write: (chunk, _encoding, done) => {
-      lines.push(String(chunk))
+      logLines.push(String(chunk))
       done()
     },
   })
   const log = pino({ level: settings.LOG_LEVEL, formatters: { level: (level) => ({ level }) } }, stream)
   const { runInBackground, drain } = createBackground(log)
   const hub = new Hub(db, { now, log, runInBackground, pollInterval: 10 })
-  const services = {
-    ...{ db, settings, log, runInBackground, now, hub },
-    kdf: createNodeKdf(settings.PASSWORD_HASHER ?? 'pbkdf2_sha256'),
-    sendMail: createMailer(settings, (text) => lines.push(text)),
+  const createKdf = kdf === 'real' ? createNodeKdf : createQuickKdf
+  const services: Omit<Services, 'address'> = {
+    db,
+    settings,
+    log,
+    runInBackground,
+    now,
+    hub,
+    kdf: createKdf(settings.PASSWORD_HASHER ?? 'pbkdf2_sha256'),
+    sendMail: createMailer(settings, (text) => logLines.push(text)),
     asset: async () => new Response(''),
-  } satisfies Omit<Services, 'address'>
-  const end = async () => {
-    hub.close()
-    await drain()
-    await close()
   }
-  return { services, lines, settled: drain, close: end }
-}
-
-/** The app on Node, called in this process. */
-export async function startNode(start: Start): Promise<Runtime> {
-  const { services, lines, settled, close } = openServices(start)
   return {
     services,
-    ask: async (path, init, address) => app.request(path, init, { ...services, address }),
-    settled,
-    clean: () => purgeExpired(services.db, start.now()),
-    lines: () => lines,
+    logLines,
+    drain,
+    close: async () => {
+      hub.close()
+      await drain()
+      await close()
+    },
+  }
+}
+
+/** Starts the app on Node, in this process. */
+export async function startNode(options: RuntimeOptions): Promise<Runtime> {
+  const { services, logLines, drain, close } = openServices(options)
+  return {
+    services,
+    request: async (path, init, address) => app.request(path, init, { ...services, address }),
+    drain,
+    purge: () => purgeExpired(services.db, options.now()),
+    logLines: () => logLines,
     close,
   }
 }
 
-/** The bundled Worker in workerd. */
-export async function startWorker({ url, environment, now }: Start): Promise<Runtime> {
+/** Starts the bundled Worker in workerd. */
+export async function startWorker({ url, environment, now, kdf = 'quick' }: RuntimeOptions): Promise<Runtime> {
   const { createTestHarness, unstable_readConfig: readConfig } = await import('wrangler')
-  const done = await listenForDone()
+  const done = await startDoneCounter()
   const { compatibility_date, compatibility_flags, alias, assets } = readConfig({ config: 'wrangler.toml' })
-  const server = createTestHarness({
-    workers: [
-      {
-        config: {
-          ...{ name: 'docket', main: 'test/support/worker.ts', compatibility_flags, assets },
-          ...(compatibility_date && { compatibility_date }),
-          alias: { ...alias, 'node:crypto': './test/support/capped-crypto.ts' },
-          hyperdrive: [{ binding: 'HYPERDRIVE', id: 'x', localConnectionString: pooled(url) }],
-          vars: { ...environment, DONE: done.url },
-        },
-      },
-    ],
-  })
-  await server.listen()
-  let asked = 0
-  return {
-    ask: async (path, { headers, ...init }, address) => {
-      asked++
-      const all = new Headers(headers as Record<string, string>)
-      all.set('CF-Connecting-IP', address)
-      all.set('X-Test-Time', String(now().getTime()))
-      const sent = server.fetch(new URL(path.replace(/^(?=\/)/, 'http://localhost')), {
-        ...(init as object),
-        headers: Object.fromEntries(all),
-        redirect: 'manual',
-      })
-      // Of one that was broken off nothing may have arrived.
-      sent.catch(() => asked--)
-      return sent as unknown as Promise<Response>
+  const config = {
+    name: 'docket',
+    main: 'test/support/worker.ts',
+    compatibility_flags,
+    assets,
+    ...(compatibility_date && { compatibility_date }),
+    alias: { ...alias, 'node:crypto': './test/support/worker-crypto.ts' },
+    hyperdrive: [{ binding: 'HYPERDRIVE', id: 'x', localConnectionString: throughPooler(url) }],
+    vars: {
+      ...environment,
+      DONE: done.url,
+      ...(kdf === 'quick' && { SCRYPT_COST: JSON.stringify(QUICK_SCRYPT) }),
     },
-    settled: () => done.reached(asked),
-    clean: async () => {
+  }
+  const server = createTestHarness({ workers: [{ config }] })
+  await server.listen()
+  let requestCount = 0
+
+  async function request(path: string, { headers, ...init }: RequestInit, address: string) {
+    requestCount++
+    const all = new Headers(headers as Record<string, string>)
+    all.set('CF-Connecting-IP', address)
+    all.set('X-Test-Time', String(now().getTime()))
+    const response = server.fetch(new URL(path.replace(/^(?=\/)/, 'http://localhost')), {
+      ...(init as object),
+      headers: Object.fromEntries(all),
+      redirect: 'manual',
+    })
+    // An aborted request may never have reached the Worker.
+    response.catch(() => requestCount--)
+    return response as unknown as Promise<Response>
+  }
+
+  return {
+    request,
+    drain: () => done.reached(requestCount),
+    purge: async () => {
       await server.getWorker().scheduled({ cron: '17 * * * *', scheduledTime: now() })
     },
-    lines: () => server.getLogs().map(({ message }) => message),
+    logLines: () => server.getLogs().map(({ message }) => message),
     close: async () => {
       await server.close()
       await done.close()
@@ -123,28 +139,28 @@ export async function startWorker({ url, environment, now }: Start): Promise<Run
   }
 }
 
-/** The same database behind TEST_POOLER_URL, a pgbouncer before its server that pools by transaction, as Hyperdrive does. */
-function pooled(url: string) {
-  const way = new URL(url)
-  const isOurs = way.host === new URL(inject('template')).host
-  if (process.env.TEST_POOLER_URL && isOurs) way.host = new URL(process.env.TEST_POOLER_URL).host
-  return way.href
+/** Returns the URL of the same database through TEST_POOLER_URL, a pgbouncer that pools by transaction as Hyperdrive does. */
+function throughPooler(url: string) {
+  const pooled = new URL(url)
+  const isTestServer = pooled.host === new URL(inject('template')).host
+  if (process.env.TEST_POOLER_URL && isTestServer) pooled.host = new URL(process.env.TEST_POOLER_URL).host
+  return pooled.href
 }
 
-/** Counts the requests of which all is done. */
-async function listenForDone() {
-  const news = new EventEmitter()
+/** Starts a server that counts the requests whose background tasks are done. */
+async function startDoneCounter() {
+  const events = new EventEmitter()
   let done = 0
   const server = createServer((_request, response) => {
     response.end()
     done++
-    news.emit('done')
+    events.emit('done')
   })
   await once(server.listen(0, '127.0.0.1'), 'listening')
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     reached: async (count: number) => {
-      while (done < count) await once(news, 'done')
+      while (done < count) await once(events, 'done')
     },
     close: () => new Promise((resolve) => server.close(resolve)),
   }

@@ -1,52 +1,48 @@
-import type { Json, openDocket } from './fixtures.ts'
-
-type Docket = Awaited<ReturnType<typeof openDocket>>
+import type { Docket, Json } from './fixtures.ts'
 
 export type Person = Awaited<ReturnType<Docket['createUser']>>
 
-/** What people do to assignments, each a millisecond after the one before, and what they then hear of it. */
-export function verbsOf({ call, pass }: Docket) {
+/** Returns what people do with assignments, each time a second later, and how they poll for events. */
+export function assignmentActions({ call, advance }: Docket) {
   const create = async ({ token }: Person, fields: object = {}): Promise<Json> => {
-    pass(1)
+    advance(1)
     return (await call('POST', '/assignments/', { token, body: { name: 'x', ...fields } })).body
   }
   const change = ({ token }: Person, { id }: Json, fields: object) => {
-    pass(1)
+    advance(1)
     return call('PATCH', `/assignments/${id}/`, { token, body: fields })
   }
   const remove = ({ token }: Person, { id }: Json) => call('DELETE', `/assignments/${id}/`, { token })
 
-  /** What a person gets in one page; with a cursor, after it. */
+  /** Returns a page of events, after a cursor if there is one. */
   async function poll({ token }: Person, cursor?: string, query: Record<string, string> = {}) {
-    const given = { limit: '100', ...(cursor !== undefined && { cursor }), ...query }
-    return (await call('GET', `/assignments/events/?${new URLSearchParams(given)}`, { token })).body as {
-      next: string
-      results: Json[]
-    }
+    const parameters = new URLSearchParams({ limit: '100', ...(cursor !== undefined && { cursor }), ...query })
+    const { body } = await call('GET', `/assignments/events/?${parameters}`, { token })
+    return body as { next: string; results: Json[] }
   }
 
   return { create, change, remove, poll }
 }
 
-/** Events in short. */
-export const told = (results: Json[]) => results.map(({ kind, version }) => `${kind} ${version}`)
+/** Returns each event as its kind and version. */
+export const summarize = (events: Json[]) => events.map(({ kind, version }) => `${kind} ${version}`)
 
-/** One block of a stream of server-sent events: its fields, and its comments under ''. */
+/** One block of a stream of server-sent events. */
 export type Block = { event?: string; id?: string; data?: string; retry?: string; comment?: string }
 
-/** Reads a stream of server-sent events block by block, as HTML's standard (9.2.6) splits it; knows the last id, as a client does. */
+/** Reads a stream of server-sent events block by block (HTML standard, 9.2.6), and keeps the last id as a client does. */
 export function readStream(body: ReadableStream<Uint8Array> | null) {
   const reader = (body as ReadableStream<Uint8Array>).getReader()
   const decoder = new TextDecoder()
   let text = ''
   let lastId: string | undefined
 
-  /** The next block; undefined at the end, also where the connection breaks. */
+  /** Returns the next block; undefined when the stream ends or breaks. */
   async function next(): Promise<Block | undefined> {
     for (;;) {
       const end = text.indexOf('\n\n')
       if (end >= 0) {
-        const block = parse(text.slice(0, end))
+        const block = parseBlock(text.slice(0, end))
         text = text.slice(end + 2)
         lastId = block.id ?? lastId
         return block
@@ -57,7 +53,7 @@ export function readStream(body: ReadableStream<Uint8Array> | null) {
     }
   }
 
-  /** The next block that has data. */
+  /** Returns the next block with data. */
   async function nextEvent(): Promise<Block | undefined> {
     for (;;) {
       const block = await next()
@@ -65,7 +61,7 @@ export function readStream(body: ReadableStream<Uint8Array> | null) {
     }
   }
 
-  /** So many events; fewer where the stream ends before. */
+  /** Returns this many events, or fewer if the stream ends. */
   async function take(count: number) {
     const events: Block[] = []
     while (events.length < count) {
@@ -79,7 +75,7 @@ export function readStream(body: ReadableStream<Uint8Array> | null) {
   return { next, nextEvent, take, lastId: () => lastId, cancel: () => reader.cancel() }
 }
 
-function parse(text: string): Block {
+function parseBlock(text: string): Block {
   return Object.fromEntries(
     text.split('\n').map((line) => {
       const [, name, value] = /^([^:]*):? ?(.*)$/.exec(line) as RegExpExecArray

@@ -6,7 +6,7 @@ import { gzipSync } from 'node:zlib'
 import { expect, test } from 'vitest'
 import { temporaryFolder } from '../support/process.ts'
 
-/** What `npm run deploy` would send. */
+/** Builds what `npm run deploy` would upload. */
 async function bundle() {
   const folder = await temporaryFolder()
   const [wrangler, metafile] = [
@@ -21,7 +21,7 @@ async function bundle() {
   return { inputs, code: await readFile(join(folder, 'worker.js')) }
 }
 
-test('the Worker is light, with nothing in it that only Node needs, and nothing twice', async () => {
+test('the Worker bundle is small, without code for Node and duplicates', async () => {
   const { inputs, code } = await bundle()
   expect(gzipSync(code).length).toBeLessThan(220 * 1024)
   expect(inputs).toContain('src/worker.ts')
@@ -32,7 +32,7 @@ test('the Worker is light, with nothing in it that only Node needs, and nothing 
   const folders = inputs.flatMap((input) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0] ?? [])
   const packages = Map.groupBy(new Set(folders), (folder) => folder.split('node_modules/').at(-1))
   expect([...packages.values()].filter((places) => places.length > 1)).toEqual([])
-  // Neither in two formats.
+  // No package is bundled as CommonJS beside its ES modules.
   const kinds = inputs.filter((input) => /\/zod\/.*\.cjs$|drizzle-orm\/.*\.cjs$/.test(input))
   expect(kinds).toEqual([])
 })

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
-import type { Operation } from './document.ts'
-import type { Json } from './fixtures.ts'
+import type { Json } from '../support/fixtures.ts'
+import type { Operation } from './openapi.ts'
 
-/** Texts that have broken somebody's server, as JSON. */
+/** Texts that are known to break servers, as JSON. */
 const TEXTS: string[] = JSON.parse(String.raw`[
   "", " ", "\t", "\n", "\u0000", "a\u0000b", "\ud800", "\udfff", "x\ud83d", "\udbff\udfff", "\ufeff", "\u202e", "\u2028", "\u0007\u001b[2J",
   "'; drop table users; --", "\" or 1=1", "$1", "$${'{7*7}'}", "{{7*7}}", "<script>alert(1)</script>", "\\", "%_\\", "\"", "\"\"", ",",
@@ -18,7 +18,7 @@ const TEXTS: string[] = JSON.parse(String.raw`[
 ]`)
 const LONG = ['9'.repeat(400), '😀'.repeat(256), 'a'.repeat(255), 'a'.repeat(256), 'a'.repeat(10_001)]
 
-/** JSON as nobody's schema has it, and as nobody's JSON.stringify writes it. */
+/** JSON that no schema allows, and JSON that no serializer writes. */
 const VALUES =
   String.raw`null true false 0 -0 1 1.5 -1 1e999 -1e999 1e-999 9007199254740993 [] {} [[]] [null] ["x"] "\ud800"
   "\u0000" {"__proto__":{"a":1}} {"constructor":{"prototype":{}}} NaN 'x' 01 +1 .5 0x10 "\x"`.split(/\s+/)
@@ -32,7 +32,7 @@ const NAMES =
   `__proto__ constructor prototype toString hasOwnProperty id is_admin password ~ / ~1/~0 Name user_id creator
   version`.split(/\s+/)
 
-// A path's own text replaced, as String.replace has it.
+// Edits of a path: a pattern and its replacement.
 const PATHS: [string, string][] = JSON.parse(String.raw`[
   ["^", "/"], ["$", "/"], ["$", "%00"], ["$", "..;/"], ["a", "%61"], ["a", "A"], ["$", "%zz"], ["$", "%ff/"], ["/", "/./"], ["$", "%2f"],
   ["$", ";a=b"], ["s/", "s//"], ["/$", ".json"], ["^", "/v1"], ["..$", ""], ["/", "\\"], ["$", "x"], ["$", "%e2%80%ae"]
@@ -40,7 +40,7 @@ const PATHS: [string, string][] = JSON.parse(String.raw`[
 
 const QUERIES = '% %zz a=%ff = a & && =x ? %00=%00 a[]=1 a[b]=1 +=+ a=1&a=2'.split(' ')
 
-// «{}» stands for what is there already.
+// In these, `{}` stands for the valid value.
 const BODIES = [
   '\n{} \t',
   '{}{}',
@@ -56,7 +56,7 @@ const BODIES = [
   '"{}"',
 ]
 
-const AUTHORIZATIONS = [
+const INVALID_AUTHORIZATIONS = [
   '{}',
   'Bearer',
   'Bearer {}, Bearer {}',
@@ -66,7 +66,7 @@ const AUTHORIZATIONS = [
   'Bearer:{}',
   '{} Bearer',
 ]
-const GOOD = ['Bearer {}', 'bearer {}', 'Token {}', 'TOKEN   {} ']
+const VALID_AUTHORIZATIONS = ['Bearer {}', 'bearer {}', 'Token {}', 'TOKEN   {} ']
 
 const HEADERS =
   `Accept Accept-Language Accept-Encoding X-Request-Id User-Agent Origin Cookie Range Referer Host X-Forwarded-For
@@ -75,54 +75,44 @@ const HEADERS =
     /\s+/,
   )
 const HEADER_VALUES = [
-  ...[
-    'image/svg+xml',
-    'application/json;q=0',
-    '*/*;q=0.1, image/svg+xml;q=2',
-    'text/html',
-    ',;=',
-    'x'.repeat(4000),
-    '*',
-    '5',
-    '-1',
-  ],
-  ...[
-    '"1","2","3"',
-    '"',
-    'null',
-    'https://evil.example',
-    '127.0.0.1',
-    '::1',
-    'gzip',
-    '99999999',
-    'chunked',
-    'bytes=0-1',
-  ],
+  'image/svg+xml',
+  'application/json;q=0',
+  '*/*;q=0.1, image/svg+xml;q=2',
+  'text/html',
+  ',;=',
+  'x'.repeat(4000),
+  '*',
+  '5',
+  '-1',
+  '"1","2","3"',
+  '"',
+  'null',
+  'https://evil.example',
+  '127.0.0.1',
+  '::1',
+  'gzip',
+  '99999999',
+  'chunked',
+  'bytes=0-1',
 ]
 const TYPES = [
-  ...[
-    '',
-    'text/plain',
-    'application/x-www-form-urlencoded',
-    'multipart/form-data; boundary=x',
-    'application/jsonx',
-    'text/json',
-  ],
-  ...[
-    'application/json; charset=utf-16',
-    'application/json; charset=latin1',
-    'application/json;;',
-    'application/problem+json',
-    '*/*',
-  ],
-  ...[
-    'application/json, text/plain',
-    'APPLICATION/JSON',
-    'application/json ; charset=utf-8',
-    'application/json; charset="utf-8',
-    'application/json; charset="utf-8"',
-    'application/json;charset=utf8',
-  ],
+  '',
+  'text/plain',
+  'application/x-www-form-urlencoded',
+  'multipart/form-data; boundary=x',
+  'application/jsonx',
+  'text/json',
+  'application/json; charset=utf-16',
+  'application/json; charset=latin1',
+  'application/json;;',
+  'application/problem+json',
+  '*/*',
+  'application/json, text/plain',
+  'APPLICATION/JSON',
+  'application/json ; charset=utf-8',
+  'application/json; charset="utf-8',
+  'application/json; charset="utf-8"',
+  'application/json;charset=utf8',
 ]
 const METHODS = 'GET HEAD POST PUT PATCH DELETE OPTIONS QUERY PROPFIND'.split(' ')
 
@@ -132,7 +122,7 @@ const hostileText = fc.oneof(
   { weight: 8, arbitrary: fc.constantFrom(...TEXTS) },
   { weight: 1, arbitrary: fc.constantFrom(...LONG) },
   { weight: 2, arbitrary: fc.string({ unit: 'binary', maxLength: 30 }) },
-  // Any UTF-16, lone surrogates too.
+  // Any UTF-16, also lone surrogates.
   { weight: 2, arbitrary: units },
   { weight: 1, arbitrary: fc.uuid() },
 )
@@ -146,8 +136,8 @@ const hostileJson = fc.oneof(
 
 const hostileName = fc.oneof(fc.constantFrom(...NAMES, '', '\0', '\ud800', 'a'.repeat(300)), hostileText)
 
-/** A value to be looked up when it is needed, among those that mean something by then: the name says which. */
-export class Known {
+/** Stands for a value that exists on the server, such as an id, which is looked up when the request is sent. */
+export class Placeholder {
   readonly name: string
   readonly pick: number
   constructor(name: string, pick: number) {
@@ -156,27 +146,27 @@ export class Known {
   }
 }
 
-/** The parameters and fields of which a random value is of little use. */
-const isKnown = (name: string) => /^(id|email|code|assignee|creator|if-.*|(.*_)?password)$/.test(name)
+/** Tells whether random values of a parameter or field would hardly ever exist on the server. */
+const needsPlaceholder = (name: string) => /^(id|email|code|assignee|creator|if-.*|(.*_)?password)$/.test(name)
 
-/** A request in the making, for one operation. */
-export type Plan = {
+/** A request for one operation, before placeholders are replaced. */
+export type RequestPlan = {
   operation: Operation
   method: string
-  /** Of the path's parameters. */
-  params: [string, unknown][]
-  path: [string, string]
+  pathParameters: [string, unknown][]
+  /** An edit of the path: a pattern and its replacement. */
+  pathEdit: [string, string]
   query: [string, unknown][]
   rawQuery: string
   headers: [string, unknown][]
-  /** Who asks, by any number. */
+  /** Selects the caller. */
   person: number
   authorization: string | undefined
-  /** Which of the links that answers gave is followed, by any number. */
+  /** Selects a link from earlier responses to follow. */
   link: number | undefined
   body: Json | undefined
-  edit: (text: string) => string
-  encode: (text: string) => Uint8Array
+  editBody: (text: string) => string
+  encodeBody: (text: string) => Uint8Array
   type: string
   isChunked: boolean
 }
@@ -184,29 +174,29 @@ export type Plan = {
 const mostly = <T>(good: fc.Arbitrary<T>, bad: fc.Arbitrary<T>, weight: number): fc.Arbitrary<T> =>
   fc.oneof({ weight, arbitrary: good }, { weight: 1, arbitrary: bad })
 
-/** Requests for an operation, by its document alone: half of them right, and the others wrong in one way or in several. */
-export function requestsFor(operation: Operation): fc.Arbitrary<Plan> {
-  const inPlace = (place: string): Json[] =>
-    (operation.declared.parameters ?? []).filter((one: Json) => one.in === place)
+/** Generates requests for an operation from its documentation: half are valid, the others wrong in one or several ways. */
+export function requestPlans(operation: Operation): fc.Arbitrary<RequestPlan> {
+  const parametersIn = (location: string): Json[] =>
+    (operation.declared.parameters ?? []).filter((parameter: Json) => parameter.in === location)
   const pair = ({ name, schema }: Json) =>
     mostly<unknown>(valuesOf(schema, name), hostileText, 14).map((value): [string, unknown] => [name, value])
-  const some = (place: string): fc.Arbitrary<[string, unknown][]> => {
-    const pairs = inPlace(place).map(pair)
+  const someIn = (location: string): fc.Arbitrary<[string, unknown][]> => {
+    const pairs = parametersIn(location).map(pair)
     const none = fc.constant<[string, unknown][]>([])
     return pairs.length > 0 ? fc.oneof(none, fc.array(fc.oneof(...pairs), { maxLength: 4 })) : none
   }
-  const once = some('query').map((pairs) => [...new Map(pairs)])
-  const stranger = fc.tuple(hostileName, hostileText).map((one): [string, unknown][] => [one])
+  const withoutRepetition = someIn('query').map((pairs) => [...new Map(pairs)])
+  const unknown = fc.tuple(hostileName, hostileText).map((pair): [string, unknown][] => [pair])
 
-  return fc.record<Plan>({
+  return fc.record<RequestPlan>({
     operation: fc.constant(operation),
     method: mostly(fc.constant(operation.method), fc.constantFrom(...METHODS), 25),
-    params: fc.tuple(...inPlace('path').map(pair)),
-    path: mostly(fc.constantFrom<[string, string][]>(['$', ''], ['/$', '']), fc.constantFrom(...PATHS), 30),
-    query: mostly<[string, unknown][]>(once, fc.oneof(some('query'), stranger), 20),
+    pathParameters: fc.tuple(...parametersIn('path').map(pair)),
+    pathEdit: mostly(fc.constantFrom<[string, string][]>(['$', ''], ['/$', '']), fc.constantFrom(...PATHS), 30),
+    query: mostly<[string, unknown][]>(withoutRepetition, fc.oneof(someIn('query'), unknown), 20),
     rawQuery: mostly(fc.constant(''), fc.constantFrom(...QUERIES), 40),
     headers: fc.oneof(
-      { weight: 5, arbitrary: some('header') },
+      { weight: 5, arbitrary: someIn('header') },
       {
         weight: 1,
         arbitrary: fc.array(
@@ -217,29 +207,30 @@ export function requestsFor(operation: Operation): fc.Arbitrary<Plan> {
     ),
     person: fc.nat(),
     authorization: fc.oneof(
-      { weight: 10, arbitrary: fc.constantFrom('Bearer {}', ...GOOD) },
-      { weight: 1, arbitrary: fc.constantFrom(undefined, ...AUTHORIZATIONS) },
+      { weight: 10, arbitrary: fc.constantFrom('Bearer {}', ...VALID_AUTHORIZATIONS) },
+      { weight: 1, arbitrary: fc.constantFrom(undefined, ...INVALID_AUTHORIZATIONS) },
       { weight: 1, arbitrary: hostileText.map((text) => `Bearer {}${text}x`) },
     ),
     link: fc.option(fc.nat(), { nil: undefined, freq: 1 }),
     body: operation.body
       ? mostly<Json | undefined>(objectsOf(operation.body), fc.constant(undefined), 40)
       : mostly<Json | undefined>(fc.constant(undefined), fc.constantFrom({}, { a: 1 }), 14),
-    edit: mostly(
+    editBody: mostly(
       fc.constant((text: string) => text),
       edits,
       6,
     ),
-    encode: mostly(fc.constant(utf8), encodings, 30),
+    encodeBody: mostly(fc.constant(utf8), encodings, 30),
     type: mostly(fc.constantFrom('application/json', 'application/json; charset=utf-8'), fc.constantFrom(...TYPES), 30),
     isChunked: fc.oneof({ weight: 9, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
   })
 }
 
-/** Whether an Authorization is one that the contract takes. */
-export const isGood = (authorization: string | undefined) => GOOD.includes(authorization ?? '')
+/** Tells whether the contract allows an Authorization header. */
+export const isValidAuthorization = (authorization: string | undefined) =>
+  VALID_AUTHORIZATIONS.includes(authorization ?? '')
 
-/** A change to a body as it is written: a field more, doubled, of another type, or gone; or the text itself. */
+/** Edits of a body's text: an added, repeated, replaced or missing field, or broken JSON. */
 const edits = fc
   .tuple(fc.nat(), hostileName, hostileJson, fc.constantFrom(...BODIES), fc.nat(6))
   .map(([at, name, json, body, kind]) => (text: string): string => {
@@ -278,30 +269,30 @@ const encodings = fc.oneof(
     ),
 )
 
-/** Values that a schema takes. */
+/** Generates values that a schema allows. */
 function valuesOf(schema: Json, name: string): fc.Arbitrary<unknown> {
-  const told = schema.example ?? schema.default ?? /For example `([^`]+)`/.exec(schema.description ?? '')?.[1]
+  const example = schema.example ?? schema.default ?? /For example `([^`]+)`/.exec(schema.description ?? '')?.[1]
   return fc.oneof(
-    { weight: 1, arbitrary: typed(schema, name) },
-    ...(told === undefined || isKnown(name) ? [] : [{ weight: 2, arbitrary: fc.constant(told) }]),
-    ...(isKnown(name) ? [{ weight: 4, arbitrary: fc.nat().map((pick) => new Known(name, pick)) }] : []),
+    { weight: 1, arbitrary: valuesOfType(schema, name) },
+    ...(example === undefined || needsPlaceholder(name) ? [] : [{ weight: 2, arbitrary: fc.constant(example) }]),
+    ...(needsPlaceholder(name) ? [{ weight: 4, arbitrary: fc.nat().map((pick) => new Placeholder(name, pick)) }] : []),
   )
 }
 
-function typed(schema: Json, name: string): fc.Arbitrary<unknown> {
+function valuesOfType(schema: Json, name: string): fc.Arbitrary<unknown> {
   const { type, format, minimum = -(2 ** 53), maximum = 2 ** 53, minLength = 0, maxLength = 4096 } = schema
   if (schema.enum) return fc.constantFrom(...schema.enum)
   if (type === 'integer') return fc.integer({ min: minimum, max: maximum })
   if (type === 'boolean') return fc.boolean()
   if (type === 'array') return fc.array(valuesOf(schema.items, name), { maxLength: 3 })
   if (type === 'object') return objectsOf(schema)
-  if (type !== 'string') throw new Error(`No values are known of ${JSON.stringify(schema)}`)
+  if (type !== 'string') throw new Error(`No values are defined for ${JSON.stringify(schema)}`)
   if (format === 'uuid') return fc.uuid({ version: [4, 7] })
   if (format === 'email') return fc.emailAddress()
   return fc.string({ unit: 'binary', minLength, maxLength: Math.min(maxLength, minLength + 40) })
 }
 
-/** Objects that a schema takes, with all that is required and some of the rest. */
+/** Generates objects with all required fields and some optional ones. */
 const objectsOf = ({ properties = {}, required = [] }: Json): fc.Arbitrary<Json> =>
   fc.record(Object.fromEntries(Object.entries<Json>(properties).map(([name, part]) => [name, valuesOf(part, name)])), {
     requiredKeys: required,

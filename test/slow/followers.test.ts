@@ -116,7 +116,7 @@ test('each follower records its part of the log, whatever breaks meanwhile', { t
       const pid = Number((await readFile(join(folder, 'postgres/cluster/postmaster.pid'), 'utf8')).split('\n')[0])
       process.kill(pid, 'SIGKILL')
       embedded = await openEmbeddedPostgres(folder)
-      proxy.move(embedded.url)
+      proxy.redirect(embedded.url)
     } else {
       await server.stop(turn % 3 === 0 ? 'SIGTERM' : 'SIGKILL')
       server = startServer(environment)
