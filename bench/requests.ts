@@ -169,7 +169,7 @@ const visible = (await database`select id from assignments where creator = ${idO
 const some = (turn: number) => visible[(turn * 7919) % visible.length]
 
 const { writeCursor } = await import('../src/assignments/cursors.ts')
-const page5000 = `/assignments/?cursor=${writeCursor({ at: [visible.at(-100_000) as string], back: false, inclusive: false }, [idOf(1), {}, [{ by: 'created_at', descending: true }]])}`
+const page5000 = `/assignments/?cursor=${writeCursor({ keys: [visible.at(-100_000) as string], isBackward: false, isInclusive: false }, [idOf(1), {}, [{ by: 'created_at', descending: true }]])}`
 
 /** Milliseconds of CPU that processes have used. */
 const cpuOf = (pids: number[]) =>

@@ -1,4 +1,4 @@
--- Replaced by every migration that finds positions beyond this cluster's transactions: see src/database/positions.ts.
+-- Replaced by every migration that finds positions beyond this cluster's transactions: see src/database/log-position.ts.
 CREATE FUNCTION log_position(transaction xid8) RETURNS bigint LANGUAGE sql STABLE STRICT PARALLEL SAFE
 RETURN transaction::text::bigint + 0;--> statement-breakpoint
 -- In two steps: what is in columns already can only be given a constant.

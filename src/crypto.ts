@@ -1,5 +1,5 @@
+import { sha256 as hashBytes } from '@noble/hashes/sha2.js'
 import { generateRandomString, type RandomReader } from '@oslojs/crypto/random'
-import { sha256 as hashBytes } from '@oslojs/crypto/sha2'
 import { v7 } from 'uuid'
 
 const random: RandomReader = { read: (bytes) => crypto.getRandomValues(bytes as Uint8Array<ArrayBuffer>) }

@@ -5,57 +5,71 @@ import { createLimiter } from './concurrency.ts'
 import { connect } from './database/connect.ts'
 import { purgeExpired } from './database/purge.ts'
 import { openSocket } from './database/socket.ts'
-import { createHub } from './events/hub.ts'
+import { Hub } from './events/hub.ts'
 import { Problem } from './http/problem.ts'
 import { problemResponse } from './http/security.ts'
 import type { Log } from './log.ts'
 import { createMailer } from './mail/mailer.ts'
 import type { Services } from './services.ts'
-import { readSettings, SettingsError, warnAboutRateLimits } from './settings.ts'
+import { readSettings, StartupError, warnAboutRateLimits } from './settings.ts'
 import { createWorkerKdf } from './worker/kdf.ts'
 
-/** What `wrangler.toml` binds, beside the settings. */
+/** What `wrangler.toml` binds, in addition to the settings. */
 type Bindings = { HYPERDRIVE?: { connectionString: string }; ASSETS: { fetch(url: string): Promise<Response> } }
 
-/** The Worker. Its clock is the caller's, so that tests can steer it. */
+/** Creates the Worker. The clock is a parameter so that tests can control it. */
 export const createWorker = (now: Services['now']) => ({
   async fetch(request: Request, env: Bindings, context: ExecutionContext): Promise<Response> {
     try {
-      const { promise: answered, resolve: leave } = Promise.withResolvers<void>()
-      const { services, finish } = open(env, now, answered)
+      const { promise: responded, resolve: markResponded } = Promise.withResolvers<void>()
+      const { services, finish } = openServices(env, now, responded)
       const address = request.headers.get('CF-Connecting-IP') ?? ''
-      const answer = Promise.resolve(app.fetch(request, { ...services, address })).finally(leave)
-      // From the start, so that a client that hangs up does not leave work half done, and its turn taken.
-      context.waitUntil(answer.then(finish))
-      return keepTag(await answer)
+      const response = Promise.resolve(app.fetch(request, { ...services, address })).finally(markResponded)
+      // Registered before the response is ready: the request is finished, and its slot released, if the client disconnects.
+      context.waitUntil(response.then(finish))
+      return keepStrongTag(await response)
     } catch (error) {
-      if (!(error instanceof SettingsError)) throw error
-      console.error(`Docket cannot answer.\n${error.message}`)
+      if (!(error instanceof StartupError)) throw error
+      console.error(`Docket did not start.\n${error.message}`)
       return problemResponse(new Problem('internal_error'))
     }
   },
 
-  /** Each hour, as the cron trigger says. */
+  /** Deletes expired rows. The cron trigger calls it. */
   async scheduled({ scheduledTime }: { scheduledTime: number }, env: Bindings): Promise<void> {
-    const { services, finish } = open(env, now)
+    const { services, finish } = openServices(env, now)
     await purgeExpired(services.db, new Date(scheduledTime)).finally(finish)
   },
 })
 
-export default createWorker(() => new Date())
-
-/** Cloudflare would compress an answer for most clients and make its entity tag a weak one, which no If-Match takes. */
-function keepTag(answer: Response): Response {
-  if (answer.headers.has('ETag')) answer.headers.append('Cache-Control', 'no-transform')
-  return answer
+/**
+ * Opens the services of one request, since on Workers a connection cannot be used by another request. `finish` waits for
+ * background tasks and closes the connection.
+ */
+function openServices(env: Bindings, now: Services['now'], responded = Promise.resolve()) {
+  shared ??= createSharedServices(env)
+  const { log } = shared.services
+  const { runInBackground, drain } = createBackground(log)
+  const { db, close } = connect(shared.url, { max: 1, socket: openSocket, acquireSlot: () => acquireSlot(responded) })
+  const services = {
+    ...shared.services,
+    db,
+    runInBackground,
+    now,
+    hub: new Hub(db, { now, runInBackground, log, pollInterval: 1_000, maxLifetime: 60_000 }),
+    asset: (file) => env.ASSETS.fetch(`https://assets/${file}`),
+  } satisfies Omit<Services, 'address'>
+  return { services, finish: () => drain().then(close) }
 }
 
-/** What stays the same from request to request, made by the first; bindings do not change while an isolate lives. */
-let shared: ReturnType<typeof prepare> | undefined
+/** The services that all requests of an isolate share. The first request creates them; bindings never change after that. */
+let shared: ReturnType<typeof createSharedServices> | undefined
 
-function prepare(env: Bindings) {
+function createSharedServices(env: Bindings) {
   const settings = readSettings(env)
-  if (!env.HYPERDRIVE) throw new SettingsError('HYPERDRIVE is not bound: wrangler.toml should have its id.')
+  if (!env.HYPERDRIVE) {
+    throw new StartupError('HYPERDRIVE is not bound. Put the id of your Hyperdrive into wrangler.toml.')
+  }
   const kdf = createWorkerKdf(settings.PASSWORD_HASHER ?? 'scrypt')
   const log = createLog(settings.LOG_LEVEL)
   warnAboutRateLimits(settings, log)
@@ -63,43 +77,35 @@ function prepare(env: Bindings) {
   return { url: env.HYPERDRIVE.connectionString, services }
 }
 
-/** The requests of an isolate that may have a connection at a time. */
+/** Limits how many requests of an isolate may have a connection at a time. */
 const limitConnections = createLimiter({
   concurrency: 50,
   maxWait: 2,
   overloadMessage: 'The database has more work than it can finish soon.',
 })
 
-/**
- * Opens the services of one request, since on Workers a connection cannot be used by another request. Its slot is released
- * when the connection is closed or the request is answered. `finish` waits for background tasks.
- */
-function open(env: Bindings, now: Services['now'], answered = Promise.resolve()) {
-  shared ??= prepare(env)
-  const { runInBackground, drain } = createBackground(shared.services.log)
-  const acquireSlot = () =>
-    new Promise<() => void>((resolve, reject) => {
-      const holdSlot = () => Promise.race([new Promise<void>((release) => resolve(release)), answered])
-      limitConnections(holdSlot).catch(reject)
-    })
-  const { db, close } = connect(shared.url, { max: 1, socket: openSocket, acquireSlot })
-  const services = {
-    ...shared.services,
-    db,
-    runInBackground,
-    now,
-    hub: createHub(db, { now, runInBackground, log: shared.services.log, tick: 1_000, life: 60_000 }),
-    asset: (file) => env.ASSETS.fetch(`https://assets/${file}`),
-  } satisfies Omit<Services, 'address'>
-  return { services, finish: () => drain().then(close) }
+/** Waits until a connection may be opened, and returns the release of its slot. The response releases the slot as well. */
+function acquireSlot(responded: Promise<void>): Promise<() => void> {
+  return new Promise((resolve, reject) => {
+    const holdSlot = () => Promise.race([new Promise<void>((release) => resolve(release)), responded])
+    limitConnections(holdSlot).catch(reject)
+  })
+}
+
+/** Forbids Cloudflare to compress a response with an entity tag: it would make the tag weak, and If-Match takes no weak tags. */
+function keepStrongTag(response: Response): Response {
+  if (response.headers.has('ETag')) response.headers.append('Cache-Control', 'no-transform')
+  return response
 }
 
 const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
 
-/** A log of JSON lines, as on Node. */
-function createLog(least: string): Log {
+/** Creates a log that writes JSON lines, as on Node. */
+function createLog(minLevel: string): Log {
   const write = (level: keyof Log) => (fields: object, msg?: string) => {
-    if (levels.indexOf(level) >= levels.indexOf(least)) console[level](JSON.stringify({ level, ...fields, msg }))
+    if (levels.indexOf(level) >= levels.indexOf(minLevel)) console[level](JSON.stringify({ level, ...fields, msg }))
   }
   return { info: write('info'), warn: write('warn'), error: write('error') }
 }
+
+export default createWorker(() => new Date())

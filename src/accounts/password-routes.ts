@@ -5,7 +5,13 @@ import { protectedRoute, publicRoute } from '../http/routes.ts'
 import { jsonBody } from '../http/schemas.ts'
 import { resetMail } from '../mail/templates.ts'
 import type { Env, Services } from '../services.ts'
-import { createPasswordReset, extendPasswordReset, findPasswordReset, resetPassword } from './password-resets.ts'
+import {
+  createPasswordReset,
+  extendPasswordReset,
+  findPasswordReset,
+  RESET_MINUTES,
+  resetPassword,
+} from './password-resets.ts'
 import { hashPassword, verifyPassword } from './passwords.ts'
 import { assertStrongPassword, invalidCode } from './problems.ts'
 import { loginFailures, mailRequests, mailsTo, wrongCodes } from './rate-limits.ts'
@@ -106,5 +112,5 @@ async function checkPassword({ db, kdf }: Services, id: string, password: string
 /** Mails a reset code if the address has an account. */
 async function mailReset({ db, sendMail }: Services, email: string, now: Date) {
   const reset = await createPasswordReset(db, email, now)
-  if (reset) await sendMail(resetMail(reset.email, reset.code, now))
+  if (reset) await sendMail(resetMail(reset.email, { code: reset.code, minutes: RESET_MINUTES, at: now }))
 }

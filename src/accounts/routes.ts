@@ -23,7 +23,7 @@ import {
   SessionSchema,
 } from './schemas.ts'
 import { createSession, endSession, listSessions } from './sessions.ts'
-import { activate, createSignup } from './signups.ts'
+import { ACTIVATION_HOURS, activate, createSignup } from './signups.ts'
 import { findLogin, findUser, renameUser, upgradeHash } from './users.ts'
 
 const SIGNED_UP = 'If the address can be signed up, a code has been sent to it.'
@@ -191,7 +191,7 @@ export const accountRoutes = new OpenAPIHono<Env>()
 
 /** Mails the code of a sign-up or, if there is none, tells the owner of the address about the attempt. */
 async function mailSignup({ db, sendMail }: Services, email: string, code: string | undefined, now: Date) {
-  if (code) return sendMail(activationMail(email, code, now))
+  if (code) return sendMail(activationMail(email, { code, hours: ACTIVATION_HOURS, at: now }))
   const owner = await findUser(db, email)
   if (owner) await sendMail(accountExistsMail(owner.email, now))
 }

@@ -2,38 +2,39 @@ import { decodeBase64urlIgnorePadding, encodeBase64urlNoPadding } from '@oslojs/
 import { z } from 'zod'
 import { sha256 } from '../crypto.ts'
 
-/** An instant as a part of a place: one that PostgreSQL takes, since whoever forges a cursor may try others. */
-export const instantPlace = z.iso.datetime({ precision: 3 }).refine((value) => value >= '0001')
+/** A position in a sorted list: the sort keys of a row, which may be gone since, and how to read on from there. */
+export type Cursor = { keys: string[]; isBackward: boolean; isInclusive: boolean }
 
-/** A place in a list: the keys of a row, which may be gone, whether to walk back from it, and whether to begin with it. */
-export type Cursor = { at: string[]; back: boolean; inclusive: boolean }
+/** A time among the keys of a cursor. It must be one that PostgreSQL can read, since a client may forge a cursor. */
+export const instantKey = z.iso.datetime({ precision: 3 }).refine((value) => value >= '0001')
 
-const shape = z.tuple([z.array(z.string()), z.boolean(), z.boolean(), z.string()])
+const CursorSchema = z.tuple([z.array(z.string()), z.boolean(), z.boolean(), z.string()])
 
 /**
- * Writes a cursor down, bound to the list that it is of: its user, filter and order. The check needs no secret, since a
- * forged cursor shows nothing that its user may not see; it is there so that a borrowed one is an error, and not nonsense.
+ * Encodes a cursor and binds it to its list (user, filter and order) by a checksum, so that a cursor of another list is an
+ * error. The checksum needs no secret: a forged cursor cannot show more than its user may see.
  */
-export function writeCursor({ at, back, inclusive }: Cursor, list: unknown): string {
-  return encode(JSON.stringify([at, back, inclusive, check([at, back, inclusive], list)]))
+export function writeCursor({ keys, isBackward, isInclusive }: Cursor, list: unknown): string {
+  const parts = [keys, isBackward, isInclusive]
+  return encode([...parts, checksum(parts, list)])
 }
 
-/** Reads a cursor of this list, whose places are of that shape; undefined for any other text. */
-export function readCursor(text: string, list: unknown, place: z.ZodType<string[]>): Cursor | undefined {
-  const read = shape.safeParse(parse(text))
-  if (!read.success) return undefined
-  const [at, back, inclusive] = read.data
-  const cursor = { at, back, inclusive }
-  // Written again it is the same to the letter, or it was altered.
-  return place.safeParse(at).success && writeCursor(cursor, list) === text ? cursor : undefined
+/** Decodes a cursor of a list whose keys match a schema; undefined for any other text. */
+export function readCursor(text: string, list: unknown, schema: z.ZodType<string[]>): Cursor | undefined {
+  const parsed = CursorSchema.safeParse(decode(text))
+  if (!parsed.success) return undefined
+  const [keys, isBackward, isInclusive] = parsed.data
+  const cursor = { keys, isBackward, isInclusive }
+  // An unaltered cursor is encoded to the same text again.
+  return schema.safeParse(keys).success && writeCursor(cursor, list) === text ? cursor : undefined
 }
 
-const check = (place: unknown, list: unknown) =>
-  encodeBase64urlNoPadding(sha256(JSON.stringify([place, list])).slice(0, 12))
+const checksum = (parts: unknown[], list: unknown) =>
+  encodeBase64urlNoPadding(sha256(JSON.stringify([parts, list])).slice(0, 12))
 
-const encode = (text: string) => encodeBase64urlNoPadding(new TextEncoder().encode(text))
+const encode = (value: unknown) => encodeBase64urlNoPadding(new TextEncoder().encode(JSON.stringify(value)))
 
-function parse(text: string): unknown {
+function decode(text: string): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(decodeBase64urlIgnorePadding(text)))
   } catch {

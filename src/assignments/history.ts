@@ -1,42 +1,43 @@
-import { and, asc, desc, eq, getTableColumns, gt, gte, lt, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, getTableColumns, gt, gte, lt, lte, sql } from 'drizzle-orm'
 import { idTime } from '../crypto.ts'
 import type { Database } from '../database/connect.ts'
 import { assignment_events } from '../database/schema.ts'
 import type { Cursor } from './cursors.ts'
+import { eventFields, pick } from './fields.ts'
+import { toPage } from './keyset.ts'
 
-const { old_status, old_assignee, created_at, started_at, position, ...event } = getTableColumns(assignment_events)
+const event = pick(getTableColumns(assignment_events), eventFields)
+
+const { at } = assignment_events
 
 /**
- * A page of an assignment's events, oldest first, before or after the time of a cursor. Undefined when the caller could not
- * see the assignment as it is, or as it was at its end.
+ * Returns a page of an assignment's events, oldest first; undefined if the caller cannot see the assignment or, for a deleted
+ * one, could not see it when it was deleted. The key of a cursor is the time of an event.
  */
 export async function listHistory(db: Database, caller: string, id: string, cursor: Cursor | undefined, limit: number) {
-  const { at } = assignment_events
-  // Its log begins with itself: what is older need not be opened.
-  const itsOwn = and(eq(assignment_events.assignment, id), gte(at, idTime(id)))
+  // The lower bound spares a search of older chunks: an assignment has no events before its creation.
+  const isOfAssignment = and(eq(assignment_events.assignment, id), gte(at, idTime(id)))
   const last = db
     .select({ creator: assignment_events.creator, assignee: assignment_events.assignee })
     .from(assignment_events)
-    .where(itsOwn)
+    .where(isOfAssignment)
     .orderBy(desc(at))
     .limit(1)
     .as('last')
-  const place = cursor?.at[0]
   const rows = await db
     .select({ event })
     .from(last)
-    .leftJoin(
-      assignment_events,
-      and(itsOwn, place === undefined ? undefined : cursor?.back ? lt(at, place) : gt(at, place)),
-    )
+    .leftJoin(assignment_events, and(isOfAssignment, cursor && eventsAfter(cursor)))
     .where(sql`${caller}::uuid in (${last.creator}, ${last.assignee})`)
-    .orderBy(cursor?.back ? desc(at) : asc(at))
+    .orderBy(cursor?.isBackward ? desc(at) : asc(at))
     .limit(limit + 1)
   if (rows.length === 0) return undefined
+  // Without an event after the cursor, the join leaves one row of nulls.
   const events = rows.flatMap(({ event }) => event ?? [])
-  const shown = events.slice(0, limit)
-  const hasMore = events.length > limit
-  if (cursor?.back) shown.reverse()
-  // The log only grows, so what a cursor came from is there still.
-  return { events: shown, hasLater: cursor?.back || hasMore, hasEarlier: cursor?.back ? hasMore : cursor !== undefined }
+  return toPage(events, limit, (event) => [event.at], cursor)
+}
+
+function eventsAfter({ keys: [time], isBackward, isInclusive }: Cursor) {
+  const compare = isBackward ? (isInclusive ? lte : lt) : isInclusive ? gte : gt
+  return compare(at, time as string)
 }

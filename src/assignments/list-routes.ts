@@ -1,17 +1,65 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
+import { statuses } from '../database/schema.ts'
 import { pageUrl, setLinks } from '../http/links.ts'
 import { Problem } from '../http/problem.ts'
 import { protectedRoute } from '../http/routes.ts'
 import { cursor, id, limit, pageOf, pageResponse, wellFormed } from '../http/schemas.ts'
-import type { Env } from '../services.ts'
-import { instantPlace, readCursor, writeCursor } from './cursors.ts'
+import type { Env, RequestContext } from '../services.ts'
+import { type Cursor, instantKey, readCursor, writeCursor } from './cursors.ts'
 import { listHistory } from './history.ts'
-import { type Filter, listAssignments, type Order, orderings, placeIn } from './listing.ts'
-import { AssignmentShown, asOf, Event, idOf, moment, person, refuseFuture, severalStatuses } from './schemas.ts'
+import { cursorKeysSchema, type Order, orderings, type Page } from './keyset.ts'
+import { type ListFilter, listAssignments } from './listing.ts'
+import {
+  AssignmentSchema,
+  asOf,
+  assertNotFuture,
+  EventSchema,
+  idOf,
+  moment,
+  person,
+  severalStatuses,
+} from './schemas.ts'
 
-const Page = pageOf(AssignmentShown).extend({ count: z.int().optional().openapi({ example: 42 }) })
+const search = wellFormed
+  .refine((value) => [...value].length <= 200, 'Must be at most 200 characters long')
+  .transform((value) =>
+    [...value.matchAll(/"([^"]*)"|[^\s,"]+/g)].map(([term, phrase]) => phrase ?? term).filter(Boolean),
+  )
+  .refine((terms) => terms.length <= 10, 'Must be at most 10 terms')
+  .transform((terms) => [...new Set(terms)])
+  .optional()
+  .openapi({
+    type: 'string',
+    maxLength: 200,
+    description: `Up to 10 terms, separated by white space or commas. \`"a phrase"\` is one term. Every term must occur in the name or the description, ignoring case.`,
+    example: 'report "two pages"',
+  })
 
-const Query = z.strictObject({
+const sortField = z.string().regex(new RegExp(`^-?(${orderings.join('|')})$`), `Must be of ${orderings.join(', ')}`)
+
+const ordering = z
+  .string()
+  .transform((value) => value.split(','))
+  .pipe(z.array(sortField).max(3))
+  .transform((fields) =>
+    fields.map((field) => ({ by: field.replace('-', ''), descending: field[0] === '-' }) as Order[number]),
+  )
+  .refine((order) => new Set(order.map(({ by }) => by)).size === order.length, 'Must not repeat a field')
+  .default([{ by: 'created_at', descending: true }])
+  .openapi({
+    type: 'string',
+    description: `Up to 3 of \`${orderings.join('`, `')}\`, each with \`-\` for descending. \`name\` ignores case. \`status\` sorts as ${statuses.join(', ')}.`,
+    example: 'status,-updated_at',
+    default: '-created_at',
+  })
+
+const count = z
+  .enum(['true', 'false'])
+  .transform((value) => value === 'true')
+  .optional()
+  .openapi({ type: 'boolean', description: '`true` adds `count`, the exact number of matches.' })
+
+const ListQuery = z.strictObject({
   status: severalStatuses,
   assignee: person,
   creator: person,
@@ -20,39 +68,14 @@ const Query = z.strictObject({
   updated_after: moment,
   updated_before: moment,
   as_of: asOf,
-  search: wellFormed
-    .refine((value) => [...value].length <= 200, 'Must be at most 200 characters long')
-    .transform((value) =>
-      [...value.matchAll(/"([^"]*)"|[^\s,"]+/g)].map(([term, phrase]) => phrase ?? term).filter(Boolean),
-    )
-    .refine((terms) => terms.length <= 10, 'Must be at most 10 terms')
-    .transform((terms) => [...new Set(terms)])
-    .optional()
-    .openapi({ type: 'string', maxLength: 200, example: 'report "two pages"' }),
-  ordering: z
-    .string()
-    .transform((value) => value.split(','))
-    .pipe(
-      z
-        .array(z.string().regex(new RegExp(`^-?(${orderings.join('|')})$`), `Must be of ${orderings.join(', ')}`))
-        .max(3),
-    )
-    .transform((fields) =>
-      fields.map((field) => ({ by: field.replace('-', ''), descending: field[0] === '-' }) as Order[number]),
-    )
-    .refine((order) => new Set(order.map(({ by }) => by)).size === order.length, 'Must name a field once')
-    .default([{ by: 'created_at', descending: true }])
-    .openapi({ type: 'string', example: 'status,-updated_at', default: '-created_at' }),
+  search,
+  ordering,
   limit,
   cursor,
-  count: z
-    .enum(['true', 'false'])
-    .transform((value) => value === 'true')
-    .optional()
-    .openapi({ type: 'boolean' }),
+  count,
 })
 
-const HistoryQuery = z.strictObject({ limit, cursor })
+const AssignmentPage = pageOf(AssignmentSchema).extend({ count: z.int().optional().openapi({ example: 42 }) })
 
 export const listRoutes = new OpenAPIHono<Env>()
   .openapi(
@@ -60,38 +83,28 @@ export const listRoutes = new OpenAPIHono<Env>()
       method: 'get',
       path: '/',
       operationId: 'listAssignments',
-      summary: 'List, filter, search and sort the assignments that you created or are assigned to',
+      summary: 'List, filter, search and sort your assignments',
+      description: `Returns assignments that you created or are assigned to.
+
+- \`created_after\` and \`updated_after\` are inclusive. \`created_before\` and \`updated_before\` are exclusive.
+- Rows that sort the same are ordered by id, in the direction of the last field.
+- Following \`next\` returns every row exactly once, whatever is inserted or changed meanwhile, except in the sort fields.
+- Only \`limit\` and \`count\` may change with a \`cursor\`.`,
       tags: ['Assignments'],
-      request: { query: Query },
-      responses: { 200: pageResponse(Page, 'A page of assignments.') },
+      request: { query: ListQuery },
+      responses: { 200: pageResponse(AssignmentPage, 'A page of assignments.') },
       problems: ['invalid_cursor'],
     }),
     async (c) => {
       const caller = c.var.session.account.id
-      refuseFuture(c, c.req.valid('query').as_of)
-      const { limit, cursor: given, count, ordering, ...query } = c.req.valid('query')
-      const filter: Filter = { ...query, assignee: idOf(query.assignee, caller), creator: idOf(query.creator, caller) }
-      const list = [caller, filter, ordering]
-      const cursor = given === undefined ? undefined : readCursor(given, list, placeIn(ordering))
-      if (given !== undefined && !cursor) throw new Problem('invalid_cursor')
-
-      const page = await listAssignments(c.env.db, caller, filter, ordering, {
-        limit,
-        cursor,
-        withCount: count ?? false,
-      })
-      // Beyond the page there is what the look-ahead found; behind it, what the cursor came from.
-      const { keys, hasMore } = page
-      const isBack = cursor?.back ?? false
-      const [first, last] = [keys[0], keys.at(-1)]
-      const goesOn = isBack ? first !== undefined && hasMore : cursor !== undefined
-      const comesAfter = isBack ? true : last !== undefined && hasMore
-      const linkTo = (back: boolean, place?: string[]) =>
-        pageUrl(c, writeCursor({ at: place ?? cursor?.at ?? [], back, inclusive: place === undefined }, list))
-      const previous = goesOn ? linkTo(true, first) : null
-      const next = comesAfter ? linkTo(false, last) : null
-      setLinks(c, next, previous)
-      return c.json({ next, previous, results: page.rows, ...(page.count !== undefined && { count: page.count }) }, 200)
+      const { limit, cursor: text, count: withCount = false, ordering: order, ...query } = c.req.valid('query')
+      assertNotFuture(c, query.as_of)
+      const people = { assignee: idOf(query.assignee, caller), creator: idOf(query.creator, caller) }
+      const filter: ListFilter = { ...query, ...people }
+      const list = [caller, filter, order]
+      const cursor = parseCursor(text, list, cursorKeysSchema(order))
+      const page = await listAssignments(c.env.db, caller, filter, { order, limit, cursor, withCount })
+      return c.json({ ...linkPages(c, page, list), results: page.rows, count: page.count }, 200)
     },
   )
   .openapi(
@@ -99,28 +112,36 @@ export const listRoutes = new OpenAPIHono<Env>()
       method: 'get',
       path: '/{id}/history',
       operationId: 'listHistory',
-      summary: 'List every change of an assignment, oldest first, also after it was deleted',
+      summary: 'List the events of an assignment, oldest first',
+      description: 'The users who could see the assignment when it was deleted can still read its history.',
       tags: ['Assignments'],
-      request: { params: z.strictObject({ id }), query: HistoryQuery },
-      responses: { 200: pageResponse(pageOf(Event), 'A page of events.') },
+      request: { params: z.strictObject({ id }), query: z.strictObject({ limit, cursor }) },
+      responses: { 200: pageResponse(pageOf(EventSchema), 'A page of events.') },
       problems: ['invalid_cursor'],
     }),
     async (c) => {
-      const { limit, cursor: given } = c.req.valid('query')
-      const { id } = c.req.valid('param')
       const caller = c.var.session.account.id
+      const { id } = c.req.valid('param')
+      const { limit, cursor: text } = c.req.valid('query')
       const list = [caller, id]
-      const cursor = given === undefined ? undefined : readCursor(given, list, timePlace)
-      if (given !== undefined && !cursor) throw new Problem('invalid_cursor')
+      const cursor = parseCursor(text, list, z.tuple([instantKey]))
       const page = await listHistory(c.env.db, caller, id, cursor, limit)
       if (!page) throw new Problem('not_found')
-      const linkTo = (back: boolean, event: { at: string } | undefined) =>
-        event ? pageUrl(c, writeCursor({ at: [event.at], back, inclusive: false }, list)) : null
-      const next = page.hasLater ? linkTo(false, page.events.at(-1)) : null
-      const previous = page.hasEarlier ? linkTo(true, page.events[0]) : null
-      setLinks(c, next, previous)
-      return c.json({ next, previous, results: page.events as z.output<typeof Event>[] }, 200)
+      return c.json({ ...linkPages(c, page, list), results: page.rows }, 200)
     },
   )
 
-const timePlace = z.tuple([instantPlace])
+/** Decodes the `cursor` parameter. Throws 400 if it does not belong to the list. */
+function parseCursor(text: string | undefined, list: unknown, keys: z.ZodType<string[]>): Cursor | undefined {
+  const cursor = text === undefined ? undefined : readCursor(text, list, keys)
+  if (text !== undefined && !cursor) throw new Problem('invalid_cursor')
+  return cursor
+}
+
+/** Returns the URLs of the pages around a page, and sets them as the `Link` header. */
+function linkPages(c: RequestContext, page: Page<unknown>, list: unknown) {
+  const urlOf = (cursor: Cursor | undefined) => (cursor ? pageUrl(c, writeCursor(cursor, list)) : null)
+  const links = { next: urlOf(page.next), previous: urlOf(page.previous) }
+  setLinks(c, links.next, links.previous)
+  return links
+}

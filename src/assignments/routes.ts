@@ -3,49 +3,59 @@ import { takeBearer, unauthenticated } from '../http/auth.ts'
 import { Problem } from '../http/problem.ts'
 import { bearerRoute } from '../http/routes.ts'
 import { header, id, jsonBody, jsonResponse, text } from '../http/schemas.ts'
-import type { Env } from '../services.ts'
+import type { Env, RequestContext } from '../services.ts'
 import { findAssignmentAsOf } from './as-of.ts'
 import {
   type Assignment,
   changeAssignment,
   createAssignment,
   deleteAssignment,
+  type Fields,
   findAssignment,
   type WriteError,
 } from './assignments.ts'
-import { AssignmentShown, asOf, refuseFuture, status } from './schemas.ts'
+import { AssignmentSchema, asOf, assertNotFuture, status } from './schemas.ts'
 
 const name = z.string().trim().pipe(text(1, 255)).openapi({ minLength: 1, maxLength: 255, example: 'Write the report' })
+
 const description = text(0, 10_000).openapi({ example: 'Two pages, with figures.' })
 
-const assignee = z
-  .union([z.uuid(), z.email({ pattern: z.regexes.html5Email }).max(254)])
-  .openapi({ description: 'The id of a user, or an e-mail address.', example: 'ada@example.com', type: 'string' })
+const assignee = z.union([z.uuid(), z.email({ pattern: z.regexes.html5Email }).max(254)]).openapi({
+  description: 'A user id, or the e-mail address of an account.',
+  example: 'ada@example.com',
+  type: 'string',
+})
 
-const Replacement = z.strictObject({
+const AssignmentInput = z.strictObject({
   name,
   description: description.default(''),
   status: status.default('todo'),
   assignee: assignee.optional(),
 })
-const Changes = z
+
+const AssignmentChanges = z
   .strictObject({ name, description, status, assignee })
   .partial()
-  .refine((fields) => Object.keys(fields).length > 0, 'Must name at least one field')
+  .refine((fields) => Object.keys(fields).length > 0, 'Must have at least one field')
   .openapi({ minProperties: 1 })
 
 const params = z.strictObject({ id })
-const ifMatch = z.object({
-  'if-match': z.string().optional().openapi({ description: 'The ETag that the assignment must have.', example: '"3"' }),
-})
-const ifNoneMatch = z.object({
-  'if-none-match': z.string().optional().openapi({ description: 'The ETag that is known already.', example: '"3"' }),
+
+const ifMatchHeader = z.object({
+  'if-match': z.string().optional().openapi({ description: 'The expected ETag, or `*` for any.', example: '"3"' }),
 })
 
-const etag = {
-  ETag: header('The version, as an entity tag.', { example: '"3"' }),
-}
-const shown = (description: string) => ({ ...jsonResponse(AssignmentShown, description), headers: etag })
+const ifNoneMatchHeader = z.object({
+  'if-none-match': z.string().optional().openapi({ description: 'The ETag that the client has.', example: '"3"' }),
+})
+
+const etagHeader = { ETag: header('The version, as an entity tag.', { example: '"3"' }) }
+
+const assignmentResponse = (description: string, headers = {}) => ({
+  ...jsonResponse(AssignmentSchema, description),
+  headers: { ...etagHeader, ...headers },
+})
+
 const tags = ['Assignments']
 
 export const assignmentRoutes = new OpenAPIHono<Env>()
@@ -54,21 +64,21 @@ export const assignmentRoutes = new OpenAPIHono<Env>()
       method: 'post',
       path: '/',
       operationId: 'createAssignment',
-      summary: 'Create an assignment, for yourself or another',
+      summary: 'Create an assignment',
+      description: `You are its creator, and by default its assignee. For all other users it does not exist.
+
+An assignee without an account is \`invalid_request\` at \`/assignee\`.`,
       tags,
-      request: { body: jsonBody(Replacement) },
+      request: { body: jsonBody(AssignmentInput) },
       responses: {
-        201: {
-          ...jsonResponse(AssignmentShown, 'The assignment, with its address in `Location`.'),
-          headers: { ...etag, Location: header('Where the assignment is.') },
-        },
+        201: assignmentResponse('The new assignment.', { Location: header('The path of the assignment.') }),
       },
     }),
     async (c) => {
-      const made = accepted(await createAssignment(c.env.db, takeBearer(c), c.req.valid('json')))
-      c.header('Location', `/assignments/${made.id}/`)
-      c.header('ETag', `"${made.version}"`)
-      return c.json(made, 201)
+      const assignment = unwrap(await createAssignment(c.env.db, takeBearer(c), c.req.valid('json')))
+      c.header('Location', `/assignments/${assignment.id}/`)
+      c.header('ETag', etagOf(assignment))
+      return c.json(assignment, 201)
     },
   )
   .openapi(
@@ -77,25 +87,24 @@ export const assignmentRoutes = new OpenAPIHono<Env>()
       path: '/{id}',
       operationId: 'getAssignment',
       summary: 'Read an assignment',
+      description: 'With `as_of`, an assignment that was deleted since can be read, too.',
       tags,
-      request: { params, headers: ifNoneMatch, query: z.strictObject({ as_of: asOf }) },
+      request: { params, headers: ifNoneMatchHeader, query: z.strictObject({ as_of: asOf }) },
       responses: {
-        200: shown('The assignment.'),
-        304: { description: 'It is the version that is known already.', headers: etag },
+        200: assignmentResponse('The assignment.'),
+        304: { description: 'The version in `If-None-Match` is the current one.', headers: etagHeader },
       },
     }),
     async (c) => {
       const { id } = c.req.valid('param')
       const { as_of } = c.req.valid('query')
-      refuseFuture(c, as_of)
-      const found = accepted(
-        as_of
-          ? await findAssignmentAsOf(c.env.db, takeBearer(c), id, as_of)
-          : await findAssignment(c.env.db, takeBearer(c), id),
-      )
-      c.header('ETag', `"${found.version}"`)
-      if (isKnown(c.req.valid('header')['if-none-match'], found.version)) return c.body(null, 304)
-      return c.json(found, 200)
+      assertNotFuture(c, as_of)
+      const bearer = takeBearer(c)
+      const found = as_of ? findAssignmentAsOf(c.env.db, bearer, id, as_of) : findAssignment(c.env.db, bearer, id)
+      const assignment = unwrap(await found)
+      c.header('ETag', etagOf(assignment))
+      if (isNamed(c.req.valid('header')['if-none-match'], assignment)) return c.body(null, 304)
+      return c.json(assignment, 200)
     },
   )
   .openapi(
@@ -103,68 +112,81 @@ export const assignmentRoutes = new OpenAPIHono<Env>()
       method: 'put',
       path: '/{id}',
       operationId: 'replaceAssignment',
-      summary: 'Replace what an assignment says; an assignee that is left out stays',
+      summary: 'Replace an assignment',
+      description:
+        'For the creator only. Omitted fields get their defaults, but an omitted `assignee` keeps its value.',
       tags,
-      request: { params, headers: ifMatch, body: jsonBody(Replacement) },
-      responses: { 200: shown('The assignment as it is now.') },
+      request: { params, headers: ifMatchHeader, body: jsonBody(AssignmentInput) },
+      responses: { 200: assignmentResponse('The assignment after the change.') },
       problems: ['forbidden', 'precondition_failed'],
     }),
-    async (c) => {
-      const versions = versionsOf(c.req.valid('header')['if-match'])
-      const { id } = c.req.valid('param')
-      const changed = accepted(await changeAssignment(c.env.db, takeBearer(c), id, c.req.valid('json'), versions))
-      c.header('ETag', `"${changed.version}"`)
-      return c.json(changed, 200)
-    },
+    async (c) => c.json(await update(c, c.req.valid('param').id, c.req.valid('header'), c.req.valid('json')), 200),
   )
   .openapi(
     bearerRoute({
       method: 'patch',
       path: '/{id}',
       operationId: 'changeAssignment',
-      summary: 'Change some of what an assignment says; its assignee may change the status alone',
+      summary: 'Change some fields of an assignment',
+      description: `- The creator can change every field. An assignee who is not the creator can send only \`status\`.
+- Omitted fields keep their values. Concurrent requests for different fields are both kept.
+- A request that changes nothing keeps \`version\` and \`updated_at\`, and writes no event.
+- 403 takes precedence over 412.`,
       tags,
-      request: { params, headers: ifMatch, body: jsonBody(Changes) },
-      responses: { 200: shown('The assignment as it is now.') },
+      request: { params, headers: ifMatchHeader, body: jsonBody(AssignmentChanges) },
+      responses: { 200: assignmentResponse('The assignment after the change.') },
       problems: ['forbidden', 'precondition_failed'],
     }),
-    async (c) => {
-      const versions = versionsOf(c.req.valid('header')['if-match'])
-      const { id } = c.req.valid('param')
-      const changed = accepted(await changeAssignment(c.env.db, takeBearer(c), id, c.req.valid('json'), versions))
-      c.header('ETag', `"${changed.version}"`)
-      return c.json(changed, 200)
-    },
+    async (c) => c.json(await update(c, c.req.valid('param').id, c.req.valid('header'), c.req.valid('json')), 200),
   )
   .openapi(
     bearerRoute({
       method: 'delete',
       path: '/{id}',
       operationId: 'deleteAssignment',
-      summary: 'Delete an assignment that you created; its history stays',
+      summary: 'Delete an assignment',
+      description: 'For the creator only. The history stays readable for the users who could see the assignment.',
       tags,
-      request: { params, headers: ifMatch },
-      responses: { 204: { description: 'It is deleted.' } },
+      request: { params, headers: ifMatchHeader },
+      responses: { 204: { description: 'The assignment is deleted.' } },
       problems: ['forbidden', 'precondition_failed'],
     }),
     async (c) => {
-      const versions = versionsOf(c.req.valid('header')['if-match'])
-      accepted(await deleteAssignment(c.env.db, takeBearer(c), c.req.valid('param').id, versions))
+      const versions = parseIfMatch(c.req.valid('header'))
+      unwrap(await deleteAssignment(c.env.db, takeBearer(c), c.req.valid('param').id, versions))
       return c.body(null, 204)
     },
   )
 
-/** What a statement did, or its refusal, thrown. */
-function accepted(outcome: Assignment | WriteError): Assignment {
-  if (typeof outcome !== 'string') return outcome
-  if (outcome === 'unauthenticated') throw unauthenticated()
-  if (outcome !== 'unknown_assignee') throw new Problem(outcome)
-  const errors = [{ in: 'body' as const, pointer: '/assignee', message: 'Has no account' }]
-  throw new Problem('invalid_request', { detail: 'The assignee has no account.', errors })
+type IfMatch = z.output<typeof ifMatchHeader>
+
+/** Changes an assignment, for PUT and PATCH, and sets its ETag. */
+async function update(c: RequestContext, id: string, headers: IfMatch, fields: Fields): Promise<Assignment> {
+  const changed = unwrap(await changeAssignment(c.env.db, takeBearer(c), id, fields, parseIfMatch(headers)))
+  c.header('ETag', etagOf(changed))
+  return changed
 }
 
-/** The versions that an If-Match names (RFC 9110, 13.1.1), weak ones left out; undefined where any will do. */
-function versionsOf(header: string | undefined): number[] | undefined {
+/** Returns the assignment of a result. Throws the problem of an error. */
+function unwrap(result: Assignment | WriteError): Assignment {
+  if (typeof result !== 'string') return result
+  if (result === 'unauthenticated') throw unauthenticated()
+  if (result === 'unknown_assignee') {
+    const errors = [{ in: 'body' as const, pointer: '/assignee', message: 'Has no account' }]
+    throw new Problem('invalid_request', { detail: 'The assignee has no account.', errors })
+  }
+  throw new Problem(result, problemDetails[result])
+}
+
+// `not_found` has no detail here: it must look the same for every path and id.
+const problemDetails = {
+  not_found: {},
+  forbidden: { detail: 'Only the creator can do this. An assignee can change only the status.' },
+  precondition_failed: { detail: 'The assignment does not have the version in `If-Match`.' },
+}
+
+/** Returns the versions in an If-Match header (RFC 9110, 13.1.1), without weak tags; undefined if any version matches. */
+function parseIfMatch({ 'if-match': header }: IfMatch): number[] | undefined {
   if (header === undefined || header.trim() === '*') return undefined
   return header
     .split(',')
@@ -172,6 +194,8 @@ function versionsOf(header: string | undefined): number[] | undefined {
     .map(Number)
 }
 
-/** Whether an If-None-Match names a version, weakly or strongly (RFC 9110, 13.1.2). */
-const isKnown = (header: string | undefined, version: number) =>
-  header?.split(',').some((tag) => tag.trim() === '*' || tag.trim().replace(/^W\//, '') === `"${version}"`)
+/** Tells whether an If-None-Match header names the version of an assignment, as a weak or a strong tag (RFC 9110, 13.1.2). */
+const isNamed = (header: string | undefined, assignment: Assignment) =>
+  header?.split(',').some((tag) => tag.trim() === '*' || tag.trim().replace(/^W\//, '') === etagOf(assignment))
+
+const etagOf = ({ version }: Assignment) => `"${version}"`

@@ -1,11 +1,33 @@
 import { z } from '@hono/zod-openapi'
-import { event_kinds, statuses } from '../database/schema.ts'
+import { getTableColumns } from 'drizzle-orm'
+import type { PgTable } from 'drizzle-orm/pg-core'
+import { assignment_events, assignments, event_kinds, statuses } from '../database/schema.ts'
 import { invalidRequest } from '../http/problem.ts'
 import { id, instant } from '../http/schemas.ts'
 import type { RequestContext } from '../services.ts'
+import { assignmentFields, eventFields, loggedFields, pick, writableFields } from './fields.ts'
 
 export const status = z.enum(statuses).openapi({ example: 'in progress' })
-const version = z.int().openapi({ example: 3 })
+export const version = z.int().openapi({ example: 3 })
+
+/** The schemas of responses by the SQL type of a column. */
+const columnSchemas: Record<string, z.ZodType> = {
+  uuid: id,
+  text: z.string(),
+  'text[]': z.array(z.enum(writableFields)),
+  integer: version,
+  'timestamp (3) with time zone': instant,
+  assignment_status: status,
+  assignment_event_kind: z.enum(event_kinds),
+}
+
+/** Returns the schema of an object with some columns of a table. */
+function schemaOf<T extends PgTable, F extends string & keyof T['$inferSelect']>(table: T, fields: readonly F[]) {
+  const columns = getTableColumns(table)
+  const shape = fields.map((field) => [field, columnSchemas[columns[field]?.getSQLType() ?? '']])
+  type Value<K extends F> = z.ZodType<T['$inferSelect'][K], T['$inferSelect'][K]>
+  return z.strictObject(Object.fromEntries(shape) as { [K in F]: Value<K> })
+}
 
 const example = {
   id: '01986f5e-7c00-7000-8000-0123456789ab',
@@ -19,27 +41,23 @@ const example = {
   version: 3,
 }
 
-const columns = { name: z.string(), description: z.string(), status, assignee: id, creator: id, version }
+export const AssignmentSchema = schemaOf(assignments, assignmentFields).openapi('Assignment', { example })
 
-/** An assignment as its creator and its assignee see it. */
-export const AssignmentShown = z
-  .strictObject({ id, ...columns, created_at: instant, updated_at: instant })
-  .openapi('Assignment', { example })
+/** A change of an assignment: who made it, and the assignment after it. */
+export const EventSchema = schemaOf(assignment_events, eventFields).openapi('Event', {
+  example: {
+    id: '01986f61-0a00-7000-8000-0123456789ac',
+    at: example.updated_at,
+    kind: 'changed',
+    actor: example.creator,
+    assignment: example.id,
+    ...pick(example, loggedFields),
+    changed: ['status'],
+  },
+})
 
-const { created_at: at, updated_at: _, ...was } = example
-/** A change, and the assignment as it was afterwards. */
-export const Event = z
-  .strictObject({
-    ...{ id, at: instant, kind: z.enum(event_kinds), actor: id, assignment: id },
-    ...columns,
-    changed: z.array(z.enum(['name', 'description', 'status', 'assignee'])),
-  })
-  .openapi('Event', {
-    example: { ...was, at, kind: 'changed', actor: was.creator, assignment: was.id, changed: ['status'] },
-  })
-
-/** An instant in a query, in whole milliseconds; what is finer is rounded up or down. */
-const instantIn = (round: 'up' | 'down') =>
+/** A time in a query, in whole milliseconds. A finer one is rounded up or down. */
+const queryInstant = (round: 'up' | 'down') =>
   z
     .string()
     // RFC 3339 (5.6) allows both cases.
@@ -51,37 +69,42 @@ const instantIn = (round: 'up' | 'down') =>
     .optional()
     .openapi({ type: 'string', example: '2026-11-22T10:00:00Z' })
 
-const form = 'An RFC 3339 time with a zone, or a date, which is its midnight in UTC.'
+const instantFormat = 'An RFC 3339 time with a zone, or a date, which means midnight UTC.'
 
-/** A bound in a query: rounding up keeps both «from» and «before» exact. */
-export const moment = instantIn('up').openapi({ description: form })
+/** A bound of a range. Rounding up keeps both inclusive lower bounds and exclusive upper bounds exact. */
+export const moment = queryInstant('up').openapi({ description: instantFormat })
 
-/** Whose assignments a list or a report is of. */
-export const person = z
-  .union([z.literal('me'), z.uuid()], 'Must be a user id, or `me`')
-  .optional()
-  .openapi({ type: 'string', description: 'A user id, or `me`.', example: 'me' })
-
-/** The id that a parameter means. */
-export const idOf = (person: string | undefined, caller: string) => (person === 'me' ? caller : person?.toLowerCase())
-
-/** The moment that a list or an assignment is shown of. */
-export const asOf = instantIn('down').openapi({
-  description: `As it was at that moment, of what was yours then. ${form}`,
+/** The time as of which assignments are read. */
+export const asOf = queryInstant('down').openapi({
+  description: `Returns what you could see at that time, as it was. ${instantFormat} Must not be in the future.`,
 })
 
-/** Refuses a moment of the past that is yet to come. */
-export function refuseFuture(c: RequestContext, as_of: string | undefined) {
+/** Throws 400 for an `as_of` in the future. */
+export function assertNotFuture(c: RequestContext, as_of: string | undefined) {
   if (as_of !== undefined && as_of > c.env.now().toISOString()) {
     throw invalidRequest([{ in: 'query', pointer: '/as_of', message: 'Must not be in the future' }])
   }
 }
 
-/** One status or several, with commas between them or a parameter each. */
+/** A user to filter by. */
+export const person = z
+  .union([z.literal('me'), z.uuid()], 'Must be a user id, or `me`')
+  .optional()
+  .openapi({ type: 'string', description: 'A user id, or `me`.', example: 'me' })
+
+/** Returns the user id that a `person` parameter stands for. */
+export const idOf = (person: string | undefined, caller: string) => (person === 'me' ? caller : person?.toLowerCase())
+
+/** Statuses to filter by, in the order of the enum and without duplicates, so that equal filters share their cursors. */
 export const severalStatuses = z
   .union([z.string(), z.array(z.string())])
-  .transform((given) => [given].flat().flatMap((one) => one.split(',')))
+  .transform((values) => [values].flat().flatMap((value) => value.split(',')))
   .pipe(z.array(status))
-  .transform((given) => statuses.filter((one) => given.includes(one)))
+  .transform((values) => statuses.filter((status) => values.includes(status)))
   .optional()
-  .openapi({ type: 'array', items: { type: 'string', enum: [...statuses] }, example: ['todo', 'done'] })
+  .openapi({
+    type: 'array',
+    items: { type: 'string', enum: [...statuses] },
+    description: 'One or several statuses, as `status=todo,done` or `status=todo&status=done`.',
+    example: ['todo', 'done'],
+  })

@@ -1,37 +1,44 @@
 import { type SQL, sql } from 'drizzle-orm'
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
-import { assignment_events } from './schema.ts'
 
-/** By how much clocks may be apart: no event is logged later than another whose time is so many days after its own. */
-export const MOST_SKEW_DAYS = 30
-
-/**
- * The event of the greatest position; looked for among recent ones and, only where there are none, among all. A limit of
- * none is sure not to look: a condition would be, but not where TimescaleDB unpacks columns.
- */
-export const newestEvent = (condition: SQL, recent: SQL): SQL => {
-  const newest = sql`select position, at, id from ${assignment_events} where ${condition}`
-  const order = sql`order by position desc, at desc, id desc`
-  return sql`
-    with recent as materialized (${newest} and ${recent} ${order} limit 1)
-    select * from recent union all (${newest} ${order} limit (select 1 - count(*) from recent))`
-}
+/** The most by which clocks may differ: an event is at most this much older than an event that was logged before it. */
+export const MAX_CLOCK_SKEW_DAYS = 30
 
 /**
- * Whether the log's positions are of this cluster's transactions. They are not after a dump was restored in another one,
- * which counts its own: what is logged then would come before what followers have read.
+ * Returns a query for the event with the greatest position. It searches the recent events first, and all events only if none
+ * is recent. The second part is disabled by its limit: with a condition, TimescaleDB decompresses chunks all the same.
  */
-export async function isOfThisCluster(db: Pick<PostgresJsDatabase, 'execute'>): Promise<boolean> {
+export const newestEvent = (condition: SQL, isRecent: SQL): SQL => sql`
+  with recent as materialized (
+    select position, at, id from assignment_events where ${condition} and ${isRecent}
+    order by position desc, at desc, id desc limit 1
+  )
+  select * from recent
+  union all (
+    select position, at, id from assignment_events where ${condition}
+    order by position desc, at desc, id desc limit (select 1 - count(*) from recent)
+  )`
+
+/**
+ * Tells whether the positions in the log are those of this database cluster's transactions. They are not after a dump was
+ * restored in another cluster, which counts its own: new events would get positions before those that readers have read.
+ */
+export async function isLogOfThisCluster(db: Pick<PostgresJsDatabase, 'execute'>): Promise<boolean> {
   const [row] = await db.execute<{ fits: boolean }>(sql`
-    select coalesce((select position from (${newest}) as newest) < log_position(pg_snapshot_xmax(pg_current_snapshot())), true) as fits`)
+    select coalesce(
+      (select position from (${newest}) as newest) < log_position(pg_snapshot_xmax(pg_current_snapshot())), true
+    ) as fits`)
   return row?.fits ?? true
 }
 
-/** Lets the positions of all that is logged from now on follow those that the log has. No migration, but a step of every one. */
+/**
+ * Makes new positions follow those in the log, by a new definition of log_position(). It runs with every migration, because
+ * a dump can be restored at any time.
+ */
 export async function continuePositions(db: PostgresJsDatabase): Promise<void> {
-  if (await isOfThisCluster(db)) return
+  if (await isLogOfThisCluster(db)) return
   await db.transaction(async (transaction) => {
-    // Whoever logs meanwhile waits, and has the new function by then.
+    // Writers wait for the lock, and use the new function after it.
     await transaction.execute(sql`lock table assignment_events in exclusive mode`)
     const [row] = await transaction.execute<{ shift: string }>(sql`
       select (select position from (${newest}) as newest) + 1 - pg_snapshot_xmin(pg_current_snapshot())::text::bigint as shift`)
@@ -42,4 +49,4 @@ export async function continuePositions(db: PostgresJsDatabase): Promise<void> {
   })
 }
 
-const newest: SQL = newestEvent(sql`true`, sql`at >= now() - ${sql.raw(`interval '${MOST_SKEW_DAYS} days'`)}`)
+const newest: SQL = newestEvent(sql`true`, sql`at >= now() - ${sql.raw(`interval '${MAX_CLOCK_SKEW_DAYS} days'`)}`)

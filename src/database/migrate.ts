@@ -6,54 +6,49 @@ import { migrate as applyMigrations } from 'drizzle-orm/postgres-js/migrator'
 import postgres from 'postgres'
 import { continuePositions } from './log-position.ts'
 import { common_passwords } from './schema.ts'
-import { equipLog, type Tier } from './timescale.ts'
+import { setUpTimescale, type TimescaleSupport } from './timescale.ts'
 
 const migrationsFolder = fileURLToPath(new URL('../../drizzle', import.meta.url))
 
-// Any number will do, as long as every version of Docket takes the same.
-const LOCK = 0x646f636b
+/** The key of the advisory lock, which must be the same in every version of Docket. */
+const ADVISORY_LOCK = 0x646f636b
 
 /**
- * Brings a database to this code's schema, and says how it keeps the log: all of it, or so many days where it can drop what
- * is older. Instances that do it at once wait for each other: the lock is the session's, so it goes with the process,
- * however that ends.
+ * Migrates a database to the schema of this code, and returns how it stores the event log. `historyDays` is the retention of
+ * the log; without it all events are kept. Concurrent migrations wait for each other. The lock belongs to the connection, so
+ * it is released even if the process crashes.
  */
-export async function migrate(url: string, days?: number): Promise<Tier> {
+export async function migrate(url: string, historyDays?: number): Promise<TimescaleSupport> {
   const client = postgres(url, { max: 1, onnotice: () => {}, connect_timeout: 10 })
   try {
     const db = drizzle(client)
-    await db.execute(sql`select pg_advisory_lock(${LOCK})`)
+    await db.execute(sql`select pg_advisory_lock(${ADVISORY_LOCK})`)
     await applyMigrations(db, { migrationsFolder })
-    const tier = await equipLog(client, days)
+    const support = await setUpTimescale(client, historyDays)
     await continuePositions(db)
-    const passwords = [...dictionary['passwords-common'], ...patterns()].filter((password) => password.length >= 8)
+    const passwords = [...dictionary['passwords-common'], ...keyboardPasswords()].filter(
+      (password) => password.length >= 8,
+    )
     await db.execute(sql`
       insert into ${common_passwords} select jsonb_array_elements_text(${JSON.stringify(passwords)}::jsonb)
       on conflict do nothing`)
-    return tier
+    return support
   } finally {
     await client.end({ timeout: 5 })
   }
 }
 
-/** What the dictionary leaves to rules: a letter held down, and runs along the alphabet, the digits and the keyboard. */
-function patterns(): string[] {
-  const rows = [
-    'abcdefghijklmnopqrstuvwxyz',
-    '01234567890',
-    'qwertyuiop',
-    'asdfghjkl;',
-    'zxcvbnm,./',
-    '1qaz2wsx3edc4rfv',
-  ]
+/** Returns passwords that the dictionary leaves to rules: one repeated key, and runs of the alphabet, digits and keyboard. */
+function keyboardPasswords(): string[] {
+  const keys = [...'abcdefghijklmnopqrstuvwxyz0123456789 .*!']
+  const rows = 'abcdefghijklmnopqrstuvwxyz 01234567890 qwertyuiop asdfghjkl; zxcvbnm,./ 1qaz2wsx3edc4rfv'.split(' ')
   const lengths = [8, 9, 10, 11, 12]
-  const held = [...'abcdefghijklmnopqrstuvwxyz0123456789 .*!'].flatMap((key) =>
-    lengths.map((length) => key.repeat(length)),
-  )
+  const repeated = keys.flatMap((key) => lengths.map((length) => key.repeat(length)))
   const runs = rows.flatMap((row) =>
     lengths.flatMap((length) =>
-      Array.from({ length: row.length - length + 1 }, (_, from) => row.slice(from, from + length)),
+      Array.from({ length: row.length - length + 1 }, (_, start) => row.slice(start, start + length)),
     ),
   )
-  return [...held, ...runs, ...runs.map((run) => [...run].reverse().join(''))]
+  const reversed = runs.map((run) => [...run].reverse().join(''))
+  return [...repeated, ...runs, ...reversed]
 }

@@ -15,14 +15,14 @@ import {
 } from 'drizzle-orm/pg-core'
 import { caseless, nameOrder } from './text.ts'
 
-// In RFC 3339 with milliseconds, as the connection gives them: Drizzle's own `timestamp` gives a Date.
+// The connection returns times as RFC 3339 texts with milliseconds; Drizzle's own `timestamp` would return a Date.
 const instant = customType<{ data: string }>({ dataType: () => 'timestamp (3) with time zone' })
 
 const instants = customType<{ data: string[] }>({ dataType: () => 'timestamp (3) with time zone[]' })
 
 const bytes = customType<{ data: Uint8Array }>({ dataType: () => 'bytea' })
 
-/** Accounts. A row is here only once its address is proven. */
+/** Accounts. Their addresses have been verified. */
 export const users = pgTable(
   'users',
   {
@@ -31,7 +31,7 @@ export const users = pgTable(
     first_name: text().notNull(),
     last_name: text().notNull(),
     password: text().notNull(),
-    /** Counts the passwords that this account has had: a session is good only for the one it was made with. */
+    /** The number of passwords that the account has had. A session counts only for the one it was created with. */
     password_version: integer().notNull().default(1),
     created_at: instant().notNull(),
     updated_at: instant().notNull(),
@@ -39,7 +39,7 @@ export const users = pgTable(
   (table) => [uniqueIndex('users_email_key').on(caseless(table.email))],
 )
 
-/** Sign-ups that wait for their code. Each carries all that its account will be made of; an address may have several. */
+/** Sign-ups that wait for their code. Each holds everything that its account needs; an address may have several. */
 export const signups = pgTable(
   'signups',
   {
@@ -54,7 +54,7 @@ export const signups = pgTable(
   (table) => [index('signups_email_idx').on(caseless(table.email)), index().on(table.expires_at)],
 )
 
-/** The one live reset code of an account. */
+/** The reset code of an account; there is at most one. */
 export const password_resets = pgTable(
   'password_resets',
   {
@@ -83,20 +83,20 @@ export const sessions = pgTable(
   (table) => [index().on(table.user_id), index().on(table.expires_at)],
 )
 
-/** The newest attempts of one subject under one limit; `key` is a hash, so that no address or e-mail stands here. */
+/** The latest attempts of one subject under one limit. `key` is a hash, so no IP or e-mail address is stored here. */
 export const rate_limits = pgTable(
   'rate_limits',
   { key: text().primaryKey(), attempts: instants().notNull(), expires_at: instant().notNull() },
   (table) => [index().on(table.expires_at)],
 )
 
-/** Passwords that everyone tries first, in lower case; filled when migrating, and yours to add to. */
+/** Common passwords in lower case. Each migration adds the list; operators may add more. */
 export const common_passwords = pgTable('common_passwords', { password: text().primaryKey() })
 
 export const statuses = ['todo', 'in progress', 'done', 'error'] as const
 export const assignment_status = pgEnum('assignment_status', statuses)
 
-/** The present. `created_at` is the id's own time, so an order by id is one by creation. */
+/** The assignments as they are now. `created_at` is the time in the id, so ids sort by creation. */
 export const assignments = pgTable(
   'assignments',
   {
@@ -113,11 +113,10 @@ export const assignments = pgTable(
     created_at: instant().notNull(),
     updated_at: instant().notNull(),
     version: integer().notNull(),
-    /** When it was first in progress, for the log. */
+    /** When it was first in progress. Its events copy this for reports. */
     started_at: instant(),
   },
-  // What an assignee may see and what a creator may see are each kept in every order that a list may have. Ascending
-  // serves both ways.
+  // The assignee and the creator each have an index for every order of a list. Ascending indexes serve both directions.
   (table) => [
     ...[table.assignee, table.creator].flatMap((person) => [
       index().on(person, table.id),
@@ -129,13 +128,13 @@ export const assignments = pgTable(
 )
 
 /**
- * Whose an assignment is and what it says, for searches. Apart, since an update writes to every index of its table, and
- * trigrams cost more than all the others: so a change of status does not touch them.
+ * The text of each assignment for searches, and the users who can see it. It is a table of its own because an update writes
+ * to every index of its table, and trigrams cost more than all other indexes. A change of status does not touch it.
  */
 export const assignment_search = pgTable(
   'assignment_search',
   { assignment: uuid().primaryKey(), people: uuid().array().notNull(), text: text().notNull() },
-  // What was added since the last clean-up is searched one by one: kept short, it costs a search next to nothing.
+  // Every search scans the pending list of the index. This limit, in KB, keeps the list short.
   (table) => [
     index('assignment_search_index')
       .using('gin', table.people, sql`${table.text} gin_trgm_ops`)
@@ -147,8 +146,8 @@ export const event_kinds = ['created', 'changed', 'deleted'] as const
 export const assignment_event_kind = pgEnum('assignment_event_kind', event_kinds)
 
 /**
- * The log: each change of an assignment, and the assignment as it was afterwards. Only ever added to. An event says all that
- * reports need to know, what it took the place of and when the assignment began, so that none needs another event.
+ * The append-only log: each change, with the assignment after it. An event also has the old status and assignee and the
+ * times of creation and start, so that a report needs no other event.
  */
 export const assignment_events = pgTable(
   'assignment_events',
@@ -169,11 +168,11 @@ export const assignment_events = pgTable(
     started_at: instant(),
     old_status: assignment_status(),
     old_assignee: uuid(),
-    /** Of the transaction that wrote it: what followers read on by, since it only grows. What is older than this has 0. */
+    /** The position of the transaction that wrote it. Followers resume from here. Events older than this column have 0. */
     position: bigint({ mode: 'bigint' }).notNull().default(sql`log_position(pg_current_xact_id())`),
   },
-  // The time is in the key since a table that is split by time cannot hold a key without it. The indexes include what
-  // reports ask, which only their migration can say.
+  // Every key of a hypertable must contain the time. The migration adds the columns that reports read to these indexes,
+  // which Drizzle cannot express.
   (table) => [
     primaryKey({ columns: [table.assignment, table.at] }),
     index().on(table.assignee, table.at),

@@ -1,62 +1,61 @@
 import type postgres from 'postgres'
 
-/** How the log is kept, as a sentence for whoever migrates. */
-export type Tier = { name: 'community' | 'apache' | 'plain'; meaning: string }
+/** What the database offers for the event log, with a description for the person who migrates. */
+export type TimescaleSupport = { level: 'community' | 'apache' | 'none'; description: string }
 
 /**
- * Makes of the log what the database can: with TimescaleDB a hypertable, and with its Community edition columns for what is
- * old and a continuous aggregate for reports. No migration, but a step of every one, so that a database that gets the
- * extension later, or its other edition, is served by the next. `days` is how much of the log the Community edition keeps;
- * undefined keeps all of it.
+ * Adapts the event log to what the database offers: a hypertable with TimescaleDB, and with its Community edition also the
+ * columnstore for old events and a continuous aggregate for reports. It runs at every migration, so that a database that gets
+ * the extension or another edition later is adapted. The Community edition drops events that are older than `historyDays`.
  */
-export async function equipLog(client: postgres.Sql, days?: number): Promise<Tier> {
-  const version = await extension(client)
-  const license = version && (await client`select current_setting('timescaledb.license', true) as license`)[0]?.license
+export async function setUpTimescale(client: postgres.Sql, historyDays?: number): Promise<TimescaleSupport> {
+  const version = await enableExtension(client)
+  const [edition] = await client`select current_setting('timescaledb.license', true) = 'timescale' as is_community`
+  const level = version ? (edition?.is_community ? 'community' : 'apache') : 'none'
   await client.unsafe(`create or replace view assignment_movements as ${MOVEMENTS}`)
-  if (version) await makeHypertable(client)
-  if (license === 'timescale') {
-    await makeAggregate(client)
-    await makeColumns(client)
-    await setPolicies(client, days)
-    return {
-      name: 'community',
-      meaning: `TimescaleDB ${version}, Community edition: the log is a hypertable of ${CHUNK} chunks, in columns from ${OLD} on, and reports read a continuous aggregate of it.${days ? ` What is older than ${days} days is dropped.` : ''}`,
-    }
+  if (level !== 'none') await createHypertable(client)
+  if (level === 'community') {
+    await createAggregate(client)
+    await enableColumnstore(client)
+    await setPolicies(client, historyDays)
+  } else {
+    const [exists] = await client`select where to_regclass('assignment_activity') is not null`
+    if (!exists) await client.unsafe('create view assignment_activity as select * from assignment_movements')
   }
-  const [exists] =
-    await client`select to_regclass('assignment_activity') as name where to_regclass('assignment_activity') is not null`
-  if (!exists) await client.unsafe('create view assignment_activity as select * from assignment_movements')
-  const kept = days ? ' HISTORY_DAYS needs the Community edition: the log is kept whole.' : ''
-  return version
-    ? {
-        name: 'apache',
-        meaning: `TimescaleDB ${version}, Apache edition: the log is a hypertable of ${CHUNK} chunks, and reports read it as it is.${kept}`,
-      }
-    : {
-        name: 'plain',
-        meaning: `PostgreSQL without TimescaleDB: the log is a plain table, and reports read it as it is. With the extension, migrate again.${kept}`,
-      }
+  return { level, description: `${version ? `TimescaleDB ${version}, ` : ''}${describe(level, historyDays)}` }
 }
 
-// A month of ten million events in three years is 300,000 rows and some 150 MB with its indexes, which stays in memory; a
-// month's report opens one or two chunks, and three years are not so many that planning would notice.
-const CHUNK = '30-day'
+// In three years with ten million events, a chunk has 300,000 rows and takes some 150 MB with its indexes, which fit in memory.
+// A monthly report opens one or two chunks, and three years have few enough for fast planning.
+const CHUNK = '30 days'
 
-const OLD = '90 days'
+const COLUMNSTORE_AFTER = '90 days'
 
-/** Where a status was entered, and how long it then was since the beginning, in seconds. */
+function describe(level: TimescaleSupport['level'], historyDays: number | undefined): string {
+  const descriptions = {
+    community: `Community edition: the event log is a hypertable with chunks of ${CHUNK}, events older than ${COLUMNSTORE_AFTER} move to the columnstore, and reports read a continuous aggregate.`,
+    apache: `Apache edition: the event log is a hypertable with chunks of ${CHUNK}, and reports read it directly.`,
+    none: 'PostgreSQL without TimescaleDB: the event log is a plain table, and reports read it directly. After the extension is installed, migrate again.',
+  }
+  if (!historyDays) return descriptions[level]
+  return level === 'community'
+    ? `${descriptions[level]} Events older than ${historyDays} days are dropped.`
+    : `${descriptions[level]} HISTORY_DAYS has no effect without the Community edition: all events are kept.`
+}
+
+// The condition for events that set the status to done, and the seconds since the creation and since the first start.
 const isDone = `status = 'done' and old_status is distinct from 'done' and kind <> 'deleted'`
 const LEAD = 'extract(epoch from at - created_at)::float8'
 const CYCLE = 'extract(epoch from at - started_at)::float8'
 
-/** What reports need of each event. */
+/** The columns of the log that reports read. */
 const MOVEMENTS = `
   select at, creator, assignee, old_assignee, status, old_status, kind, 1::bigint as events,
     case when ${isDone} then array[${LEAD}] end as lead_times,
     case when ${isDone} and started_at is not null then array[${CYCLE}] end as cycle_times
   from assignment_events`
 
-// Quarters of an hour, since every time zone's days begin with one.
+// By quarters of an hour, because the days of every time zone start with one.
 const ACTIVITY = `
   select time_bucket('15 minutes', at) as at, creator, assignee, old_assignee, status, old_status, kind, count(*) as events,
     array_agg(${LEAD}) filter (where ${isDone}) as lead_times,
@@ -64,28 +63,29 @@ const ACTIVITY = `
   from assignment_events
   group by 1, 2, 3, 4, 5, 6, 7`
 
-/** The version of TimescaleDB, made this database's own where the server is ready for it; undefined without it. */
-async function extension(client: postgres.Sql): Promise<string | undefined> {
-  const installed = () => client`select extversion as version from pg_extension where extname = 'timescaledb'`
-  const [known] = await installed()
-  if (known) return known.version
-  const [ready] = await client`
+/** Returns the version of TimescaleDB, and creates the extension if the server has loaded it; undefined if that fails. */
+async function enableExtension(client: postgres.Sql): Promise<string | undefined> {
+  const findVersion = async () =>
+    (await client`select extversion as version from pg_extension where extname = 'timescaledb'`)[0]?.version
+  const version = await findVersion()
+  if (version) return version
+  const [isLoaded] = await client`
     select from pg_available_extensions, pg_settings
     where pg_available_extensions.name = 'timescaledb' and pg_settings.name = 'shared_preload_libraries'
       and pg_settings.setting like '%timescaledb%'`
-  if (!ready) return undefined
-  // Who may not make an extension does without.
+  if (!isLoaded) return undefined
+  // A role that may not create extensions uses the log without it.
   await client`create extension if not exists timescaledb`.catch(() => undefined)
-  return (await installed())[0]?.version
+  return findVersion()
 }
 
-async function makeHypertable(client: postgres.Sql) {
+async function createHypertable(client: postgres.Sql) {
   await client`
-    select create_hypertable('assignment_events', by_range('at', interval '30 days'), migrate_data => true,
+    select create_hypertable('assignment_events', by_range('at', ${CHUNK}::interval), migrate_data => true,
       if_not_exists => true, create_default_indexes => false)`
 }
 
-async function makeAggregate(client: postgres.Sql) {
+async function createAggregate(client: postgres.Sql) {
   const [exists] = await client`
     select from timescaledb_information.continuous_aggregates where view_name = 'assignment_activity'`
   if (exists) return
@@ -94,46 +94,64 @@ async function makeAggregate(client: postgres.Sql) {
     create materialized view assignment_activity
     with (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false)
     as ${ACTIVITY} with no data`)
-  const told = 'status, old_status, kind, events'
+  // With these columns a report reads its counts from the index alone.
+  const counts = 'status, old_status, kind, events'
   for (const index of [
-    `(creator, at) include (assignee, old_assignee, ${told})`,
-    `(assignee, at) include (creator, old_assignee, ${told})`,
-    `(old_assignee, at) include (creator, assignee, ${told}) where old_assignee <> assignee`,
+    `(creator, at) include (assignee, old_assignee, ${counts})`,
+    `(assignee, at) include (creator, old_assignee, ${counts})`,
+    `(old_assignee, at) include (creator, assignee, ${counts}) where old_assignee <> assignee`,
   ]) {
     await client.unsafe(`create index on assignment_activity ${index}`)
   }
 }
 
-async function makeColumns(client: postgres.Sql) {
+async function enableColumnstore(client: postgres.Sql) {
   const [enabled] = await client`
     select from timescaledb_information.hypertables where hypertable_name = 'assignment_events' and compression_enabled`
-  // In the order of assignments, so that a history is found in few batches.
+  // Sorted by assignment, so that the events of one assignment are in few batches.
   if (!enabled)
     await client`alter table assignment_events
       set (timescaledb.compress, timescaledb.compress_segmentby = '', timescaledb.compress_orderby = 'assignment, at')`
 }
 
-async function setPolicies(client: postgres.Sql, days: number | undefined) {
-  // Nothing is dropped while it is decided what is aggregated.
+async function setPolicies(client: postgres.Sql, historyDays: number | undefined) {
+  // No events may be dropped before they are aggregated below.
   await client`select remove_retention_policy('assignment_events', if_exists => true)`
-  // What was dropped, under these days or others, is never asked for again: it would vanish from the aggregate too.
-  const [kept] = await client`
-    select begins::text, least(now() - begins, make_interval(days => ${days ?? null}))::text as reach
-    from (select least(min(range_start), now() - interval '1 day') as oldest from timescaledb_information.chunks
-      where hypertable_name = 'assignment_events') as chunks,
-      lateral (select case when exists (select from assignment_activity where at < oldest) then oldest end as begins) as log`
-  // All that was not yet aggregated, before a policy moves the mark below which the log itself is not read.
+  const { start, reach } = await findRefreshWindow(client, historyDays)
+  // The policy moves the watermark, below which reports read only the aggregate. So all events are aggregated before.
   await client`
-    call refresh_continuous_aggregate('assignment_activity', ${kept?.begins}::timestamptz, now() - interval '1 hour')`
+    call refresh_continuous_aggregate('assignment_activity', ${start}::timestamptz, now() - interval '1 hour')`
   await client`select remove_continuous_aggregate_policy('assignment_activity', if_exists => true)`
   const [refresh] = await client`
-    select add_continuous_aggregate_policy('assignment_activity', start_offset => ${kept?.reach}::interval,
+    select add_continuous_aggregate_policy('assignment_activity', start_offset => ${reach}::interval,
       end_offset => interval '1 hour', schedule_interval => interval '30 minutes') as job`
-  // In one step: by itself it takes many, the newest quarter of an hour first, and until it is through the mark stands above
-  // what is not yet aggregated. Older versions do as much, and their function has no such parameter.
+  // The default is many batches, of which the newest is first. The watermark would be above older events until the last batch
+  // is done. Versions without this parameter refresh in one batch and ignore it.
   await client`
     select alter_job(job_id, config => config || '{"buckets_per_batch": 0}')
     from timescaledb_information.jobs where job_id = ${refresh?.job}`
-  await client`select add_compression_policy('assignment_events', ${OLD}::interval, if_not_exists => true)`
-  if (days) await client`select add_retention_policy('assignment_events', make_interval(days => ${days}))`
+  await client`
+    select add_compression_policy('assignment_events', ${COLUMNSTORE_AFTER}::interval, if_not_exists => true)`
+  if (historyDays) {
+    await client`select add_retention_policy('assignment_events', make_interval(days => ${historyDays}))`
+  }
+}
+
+/**
+ * Returns from when on the aggregate may be refreshed, as a time and as a distance from now; nulls for everything. Events
+ * that were dropped before, with this retention or another, stay outside: a refresh would remove them from the aggregate.
+ */
+async function findRefreshWindow(client: postgres.Sql, historyDays: number | undefined) {
+  const [window] = await client<[{ start: string | null; reach: string | null }]>`
+    select start::text, least(now() - start, make_interval(days => ${historyDays ?? null}))::text as reach
+    from (
+      -- The start of the oldest chunk that is left.
+      select least(min(range_start), now() - interval '1 day') as oldest
+      from timescaledb_information.chunks where hypertable_name = 'assignment_events'
+    ) as chunks,
+    lateral (
+      -- It limits the refresh only if older events were aggregated and dropped.
+      select case when exists (select from assignment_activity where at < oldest) then oldest end as start
+    ) as aggregated`
+  return window
 }

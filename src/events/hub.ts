@@ -2,251 +2,155 @@ import { liveSessions } from '../accounts/sessions.ts'
 import type { Background } from '../background.ts'
 import type { Database } from '../database/connect.ts'
 import { describeError, type Log } from '../log.ts'
-import {
-  type Interest,
-  isBeyond,
-  isWhole,
-  type Logged,
-  listEvents,
-  listEventsOf,
-  type Page,
-  type Place,
-} from './log.ts'
+import { type EventPage, type LogEvent, listEvents, listEventsOfAudience, publicEvent } from './log.ts'
+import { earlier, type LogPosition, later } from './position.ts'
+import { type Subscriber, Subscription } from './subscription.ts'
 
-/** Passes changes on to those who follow them, as streams of server-sent events (HTML's standard, 9.2). */
-export type Hub = {
-  /** A stream of what comes after a place, or from now on, that begins with the page that was read from there. */
-  follow(follower: Follower, place: Place | undefined, page: Page, signal: AbortSignal): ReadableStream<Uint8Array>
-  /** Ends all streams; their clients are told to come back soon, but not all at once. */
-  close(): void
-}
+/** In milliseconds. */
+const defaults = { pollInterval: 200, heartbeatInterval: 15_000, maxLifetime: 300_000, sessionCheckInterval: 10_000 }
 
-export type Follower = { caller: string; session: string; interest: Interest; cursorOf: (place: Place) => string }
+export type Intervals = typeof defaults
 
-/** Milliseconds: between queries, between signs of life, of a stream's life, between looks at its session. */
-export type Pace = { tick?: number; heartbeat?: number; life?: number; sessions?: number }
+type Options = Partial<Intervals> & { now: () => Date; log: Log; runInBackground: Background['runInBackground'] }
 
-/** How many bytes may wait for a reader. */
-const BACKLOG = 64 * 1024
-
-/** How many events are read at once. */
-const PAGE = 100
+/** The events that one query reads. */
+const PAGE_SIZE = 100
 
 /**
- * How a stream gets its events: `live` ones from the query that all of them share, `reading` ones from one of their own,
- * and `behind` ones from none, until what waits for their readers is read.
+ * Sends new events to open streams of server-sent events (WHATWG HTML, 9.2): one hub for each process or, on Workers, for
+ * each request. One query per interval serves all streams. Without streams there is none.
  */
-type Stream = Follower & {
-  controller: ReadableStreamDefaultController<Uint8Array>
-  state: 'live' | 'reading' | 'behind'
-  /** What its reader was given, or need not be: every event up to here. */
-  place: Place
-  /** The last place whose cursor the reader was given. */
-  told: Place
-  heartbeat: number
-  end: number
-}
+export class Hub {
+  readonly #db: Database
+  readonly #options: Options & Intervals
+  readonly #subscriptions = new Set<Subscription>()
+  #isPolling = false
+  #isClosed = false
+  #isFailing = false
+  #sessionsCheckedAt = 0
 
-/**
- * One for each process, or on Workers for each request. While there are streams it asks the database once a tick for all of
- * them, and otherwise not at all. No event waits in here: a stream that cannot take one reads it again, from where it is.
- */
-export function createHub(
-  db: Database,
-  options: { now: () => Date; log: Log; runInBackground: Background['runInBackground'] } & Pace,
-): Hub {
-  const { now, log, runInBackground, tick = 200, heartbeat = 15_000, life = 300_000, sessions = 10_000 } = options
-  const streams = new Set<Stream>()
-  let isRunning = false
-  let isClosed = false
-  let isFailing = false
-  let checked = 0
-
-  return { follow, close }
-
-  function follow(follower: Follower, place: Place | undefined, page: Page, signal: AbortSignal) {
-    let controller: Stream['controller'] | undefined
-    const body = new ReadableStream<Uint8Array>(
-      {
-        start: (given) => {
-          controller = given
-        },
-        pull: () => {
-          if (stream.state === 'behind') catchUp(stream)
-        },
-        cancel: () => {
-          streams.delete(stream)
-        },
-      },
-      new ByteLengthQueuingStrategy({ highWaterMark: BACKLOG }),
-    )
-    const begin = place && page.events.length > 0 ? place : page.next
-    const stream: Stream = {
-      ...follower,
-      controller: controller as unknown as Stream['controller'],
-      state: 'reading',
-      ...{ place: begin, told: begin },
-      heartbeat: Date.now() + heartbeat,
-      end: Date.now() + life * (0.9 + Math.random() / 10),
-    }
-    streams.add(stream)
-    // On Workers a stream is not cancelled when its reader leaves, but the request is aborted.
-    signal.addEventListener('abort', () => end(stream))
-    // An id alone is kept by a client, and is no event: a stream that breaks before its first one is resumed as well.
-    write(stream, `retry: 2000\nid: ${stream.cursorOf(begin)}\n\n`)
-    take(stream, page)
-    // It may have left before it was given anything.
-    if (signal.aborted) end(stream)
-    else if (isClosed) close()
-    else if (!isRunning) runInBackground(run)
-    return body
+  constructor(db: Database, options: Options) {
+    this.#db = db
+    this.#options = { ...defaults, ...options }
   }
 
-  function close() {
-    isClosed = true
-    for (const stream of streams) {
-      write(stream, `retry: ${Math.round(1000 + Math.random() * 4000)}\n\n`)
-      end(stream)
+  /** Opens a stream that starts with a page, which was read from a position, or from the head of the log. */
+  subscribe(subscriber: Subscriber, from: LogPosition | undefined, page: EventPage, signal: AbortSignal) {
+    const start = from && page.events.length > 0 ? from : page.next
+    const subscription = new Subscription(subscriber, start, {
+      ...this.#options,
+      onRoom: () => this.#catchUp(subscription),
+      onEnd: () => this.#subscriptions.delete(subscription),
+    })
+    this.#subscriptions.add(subscription)
+    // When a reader leaves, Workers abort the request but do not cancel the stream.
+    signal.addEventListener('abort', () => subscription.end())
+    this.#deliver(subscription, page)
+    // The reader may have left before the listener was added.
+    if (signal.aborted) subscription.end()
+    else if (this.#isClosed) this.close()
+    else if (!this.#isPolling) this.#options.runInBackground(() => this.#poll())
+    return subscription.body
+  }
+
+  /** Ends all streams. Their clients reconnect after one to five seconds, so that they do not all come at once. */
+  close() {
+    this.#isClosed = true
+    for (const subscription of this.#subscriptions) {
+      subscription.end({ retry: Math.round(1000 + Math.random() * 4000) })
     }
   }
 
-  async function run() {
-    isRunning = true
-    while (streams.size > 0) {
-      const hasMore = await turn().catch(fail)
-      if (!hasMore) await new Promise((resolve) => setTimeout(resolve, tick))
+  async #poll() {
+    this.#isPolling = true
+    while (this.#subscriptions.size > 0) {
+      const hasMore = await this.#sendNewEvents().catch((error) => this.#logFailure(error))
+      if (!hasMore) await new Promise((resolve) => setTimeout(resolve, this.#options.pollInterval))
     }
-    isRunning = false
+    this.#isPolling = false
   }
 
-  /** A database that is gone for a while delays events, and loses none: every stream has its place. */
-  function fail(error: unknown) {
-    if (!isFailing) log.error({ error: describeError(error) }, 'the feed cannot read the log')
-    isFailing = true
-  }
-
-  /** Looks after all streams, and passes on what has happened. True where there is more of it already. */
-  async function turn(): Promise<boolean> {
-    const time = Date.now()
-    for (const stream of streams) lookAfter(stream, time)
-    if (time >= checked + sessions) {
-      await endLoggedOut([...streams])
-      checked = time
-    }
-    const live = [...streams].filter(({ state }) => state === 'live')
+  /** Sends the next events to all live subscriptions. Returns whether there are more already. */
+  async #sendNewEvents(): Promise<boolean> {
+    await this.#maintain()
+    const live = [...this.#subscriptions].filter(({ state }) => state === 'live')
     if (live.length === 0) return false
-    const places = live.map(({ place }) => place)
-    const [first, last] = [places.reduce(lesser), places.reduce(greater)]
-    const people = [...new Set(live.map(({ caller }) => caller))]
-    const page = await listEventsOf(db, people, first, last, PAGE, now())
-    isFailing = false
+    const audience = [...new Set(live.map(({ subscriber }) => subscriber.caller))]
+    const positions = live.map(({ position }) => position)
+    const range = { from: positions.reduce(earlier), known: positions.reduce(later) }
+    const page = await listEventsOfAudience(this.#db, { audience, ...range, limit: PAGE_SIZE }, this.#options.now())
+    this.#isFailing = false
     if (typeof page === 'string') {
-      // Each of them is told by the answer to its next request.
-      log.error({}, `followers are sent away: ${page}`)
-      for (const stream of live) end(stream)
+      // The clients learn the reason from the response to their next request.
+      this.#options.log.error({ reason: page }, 'all event streams end: their position in the log cannot be read')
+      for (const subscription of live) subscription.end()
       return false
     }
-    const concerned = new Set(page.events.flatMap(peopleOf))
-    await endLoggedOut(live.filter(({ caller }) => concerned.has(caller)))
-    passOn(page, live)
+    const readers = new Set(page.events.flatMap(usersOf))
+    await this.#endLoggedOut(live.filter(({ subscriber }) => readers.has(subscriber.caller)))
+    this.#broadcast(page, live)
     return page.isFull
   }
 
-  function lookAfter(stream: Stream, time: number) {
-    if (time >= stream.end) return end(stream)
-    if (hasRoom(stream)) {
-      if (stream.state === 'behind') catchUp(stream)
-      if (time < stream.heartbeat) return
-      stream.heartbeat = time + heartbeat
-      // An event of somebody else, at which a full page happened to end, is not named to this one.
-      const isNew = isWhole(stream.place) && isBeyond(stream.place, stream.told)
-      if (isNew) stream.told = stream.place
-      write(stream, isNew ? `: still here\nid: ${stream.cursorOf(stream.place)}\n\n` : ': still here\n\n')
-    } else if (time >= stream.heartbeat + heartbeat) {
-      // What waits is still sent, so its client has the cursor to go on from.
-      end(stream)
-    }
+  async #maintain() {
+    const time = Date.now()
+    for (const subscription of this.#subscriptions) subscription.maintain(time)
+    if (time < this.#sessionsCheckedAt + this.#options.sessionCheckInterval) return
+    await this.#endLoggedOut([...this.#subscriptions])
+    this.#sessionsCheckedAt = time
   }
 
-  /** Before they are given events: whose session has ended gets none of what happened after that. */
-  async function endLoggedOut(checking: Stream[]) {
-    if (checking.length === 0) return
-    const ids = checking.map(({ session }) => session)
-    const live = await liveSessions(db, ids, now())
-    for (const stream of checking) if (!live.has(stream.session)) end(stream)
+  /** Also called before events are sent, so that an ended session gets none that happened after its end. */
+  async #endLoggedOut(subscriptions: Subscription[]) {
+    if (subscriptions.length === 0) return
+    const ids = subscriptions.map(({ subscriber }) => subscriber.session)
+    const live = await liveSessions(this.#db, ids, this.#options.now())
+    for (const subscription of subscriptions) if (!live.has(subscription.subscriber.session)) subscription.end()
   }
 
-  /** Reads on for a stream alone, to where the log ends or its reader has no room. */
-  async function catchUp(stream: Stream) {
-    stream.state = 'reading'
-    try {
-      const page = await listEvents(db, stream.caller, stream.interest, stream.place, PAGE, now())
-      isFailing = false
-      if (typeof page === 'string') return end(stream)
-      if (page.events.length > 0) await endLoggedOut([stream])
-      if (!streams.has(stream)) return
-      take(stream, page)
-    } catch (error) {
-      stream.state = 'behind'
-      fail(error)
-    }
-  }
-
-  function take(stream: Stream, { events, next, isFull }: Page) {
-    for (const event of events) if (!offer(stream, event, JSON.stringify(shown(event)))) return
-    stream.place = next
-    if (isFull) catchUp(stream)
-    else stream.state = 'live'
-  }
-
-  function passOn({ events, next }: Page, live: Stream[]) {
-    const byCaller = Map.groupBy(live, ({ caller }) => caller)
+  #broadcast({ events, next }: EventPage, live: Subscription[]) {
+    const byCaller = Map.groupBy(live, ({ subscriber }) => subscriber.caller)
     for (const event of events) {
-      const audience = [...new Set(peopleOf(event))].flatMap((person) => byCaller.get(person ?? '') ?? [])
-      const data = audience.length > 0 ? JSON.stringify(shown(event)) : ''
-      for (const stream of audience) {
-        if (stream.state === 'live' && isOfInterest(event, stream.interest) && isBeyond(event, stream.place)) {
-          offer(stream, event, data)
-        }
-      }
+      const audience = usersOf(event).flatMap((user) => byCaller.get(user) ?? [])
+      const data = JSON.stringify(publicEvent(event))
+      for (const subscription of audience) if (subscription.wants(event)) subscription.trySend(event, data)
     }
-    for (const stream of live) if (stream.state === 'live') stream.place = greater(stream.place, next)
+    for (const subscription of live) {
+      if (subscription.state === 'live') subscription.position = later(subscription.position, next)
+    }
   }
 
-  /** Gives an event to a stream whose reader has room for it; others are behind from here on. */
-  function offer(stream: Stream, event: Logged, data: string): boolean {
-    if (!streams.has(stream)) return false
-    if (!hasRoom(stream)) {
-      stream.state = 'behind'
-      return false
+  /** Reads the next page for one subscription. */
+  async #catchUp(subscription: Subscription) {
+    subscription.state = 'catching-up'
+    const { caller, filter } = subscription.subscriber
+    try {
+      const query = { caller, filter, from: subscription.position, limit: PAGE_SIZE }
+      const page = await listEvents(this.#db, query, this.#options.now())
+      this.#isFailing = false
+      if (typeof page === 'string') return subscription.end()
+      if (page.events.length > 0) await this.#endLoggedOut([subscription])
+      if (subscription.isOpen) this.#deliver(subscription, page)
+    } catch (error) {
+      subscription.state = 'paused'
+      this.#logFailure(error)
     }
-    const place = { position: event.position, at: event.at, event: event.id }
-    write(stream, `event: ${event.kind}\nid: ${stream.cursorOf(place)}\ndata: ${data}\n\n`)
-    stream.place = place
-    stream.told = place
-    return true
   }
 
-  function end(stream: Stream) {
-    if (streams.delete(stream)) stream.controller.close()
+  #deliver(subscription: Subscription, { events, next, isFull }: EventPage) {
+    for (const event of events) if (!subscription.trySend(event)) return
+    subscription.position = next
+    if (isFull) this.#catchUp(subscription)
+    else subscription.state = 'live'
+  }
+
+  /** Logs the first failure of a row. A failure delays events and loses none, since every subscription has its position. */
+  #logFailure(error: unknown) {
+    if (!this.#isFailing) this.#options.log.error({ error: describeError(error) }, 'the event log cannot be read')
+    this.#isFailing = true
   }
 }
 
-const encoder = new TextEncoder()
-
-const write = ({ controller }: Stream, text: string) => controller.enqueue(encoder.encode(text))
-
-const hasRoom = ({ controller }: Stream) => (controller.desiredSize ?? 0) > 0
-
-const lesser = (one: Place, other: Place) => (isBeyond(one, other) ? other : one)
-const greater = (one: Place, other: Place) => (isBeyond(one, other) ? one : other)
-
-const peopleOf = ({ creator, assignee, old_assignee }: Logged) => [creator, assignee, old_assignee]
-
-const shown = ({ position, old_assignee, ...event }: Logged) => event
-
-const isOfInterest = (event: Logged, { status, assignee, creator, assignment }: Interest) =>
-  (!status || status.includes(event.status)) &&
-  (!assignee || assignee === event.assignee) &&
-  (!creator || creator === event.creator) &&
-  (!assignment || assignment === event.assignment)
+const usersOf = ({ creator, assignee, old_assignee }: LogEvent) => [
+  ...new Set([creator, assignee, old_assignee ?? assignee]),
+]

@@ -1,114 +1,116 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
 import { readCursor, writeCursor } from '../assignments/cursors.ts'
-import { Event, idOf, person, severalStatuses } from '../assignments/schemas.ts'
+import { EventSchema, idOf, person, severalStatuses } from '../assignments/schemas.ts'
 import { methodNotAllowed } from '../http/methods.ts'
 import { prefers } from '../http/negotiate.ts'
 import { Problem, retryLater } from '../http/problem.ts'
 import { protectedRoute } from '../http/routes.ts'
-import { cursor, header, limit } from '../http/schemas.ts'
-import type { Env } from '../services.ts'
-import { type Interest, keysOf, listEvents, type Place, placeOf, placeShape, START } from './log.ts'
+import { cursor, header, id, limit } from '../http/schemas.ts'
+import type { Env, RequestContext } from '../services.ts'
+import { type EventFilter, type EventQuery, listEvents, publicEvent, readHead } from './log.ts'
+import { cursorKeys, fromCursorKeys, type LogPosition, START, toCursorKeys } from './position.ts'
 
 const STREAM = 'text/event-stream'
 
-const Query = z.strictObject({
+// X-Accel-Buffering keeps nginx from buffering the response, which would delay its events (docs of proxy_buffering).
+const streamHeaders = { 'Content-Type': STREAM, 'X-Accel-Buffering': 'no' }
+
+const description = `Returns every change of an assignment that you created or are assigned to, exactly once and in order. You also get the change by which you lose an assignment, as the last one.
+
+- **Filters** look at the assignment after the change.
+- **JSON** has the oldest event first. Send \`cursor=<next>\` to get what has happened since.
+- **Server-sent events** need \`Accept: ${STREAM}\` and arrive as they happen: \`event\` is the kind, \`id\` a cursor, and \`data\` the Event. A comment is sent every 15 seconds. A stream ends after at most 5 minutes (1 on Workers), soon after its session ends, or when its reader is too slow. Clients reconnect by themselves and resume with \`Last-Event-ID\`.
+- **Cursors** are valid for one user with the same filters. \`invalid_cursor\` can also mean that the position is no longer in the log. Then list your assignments, and start again without a cursor.`
+
+const QuerySchema = z.strictObject({
   status: severalStatuses,
-  ...{ assignee: person, creator: person },
-  assignment: z
-    .uuid()
-    .toLowerCase()
-    .optional()
-    .openapi({ description: 'The id of an assignment.', example: '01986f5e-7c00-7000-8000-0123456789ab' }),
-  limit: limit.openapi({ description: 'Of JSON alone.' }),
+  assignee: person,
+  creator: person,
+  assignment: id.toLowerCase().optional().openapi({ description: 'The id of an assignment.' }),
+  limit: limit.openapi({ description: 'JSON only; ignored for streams.' }),
   cursor: cursor.openapi({
-    description: 'From `next` or an `id:`. `start` is the beginning of all that you may see; none is now.',
+    description:
+      'A `next` or the `id` of an event in a stream. `start` is the beginning of the log. Without a cursor you start from now.',
   }),
 })
 
-const Page = z.strictObject({
-  next: z.string().openapi({ description: 'A cursor, always there.', example: 'W1tbIjc0MiIsIjIwMjYtMTEtMjJUMTA6M…' }),
-  results: z.array(Event),
+const PageSchema = z.strictObject({
+  next: z
+    .string()
+    .openapi({ description: 'A cursor, also if nothing has happened.', example: 'W1tbIjc0MiIsIjIwMjYtMTEtMjJUMTA6M…' }),
+  results: z.array(EventSchema),
 })
 
-const rules = `Each change of an assignment of which you were creator or assignee before or after it, once, in order; who loses an assignment gets that change as the last. Filters look at the assignment as it is after the change.
-
-As JSON, oldest first; ask again with \`cursor=<next>\` for what came since. With \`Accept: ${STREAM}\` as server-sent events, as they happen: \`event\` is the kind, \`id\` a cursor, \`data\` the Event. Every 15 seconds comes a comment; after at most 5 minutes, on Workers one, or when its reader does not keep up, a stream ends, and its client goes on with \`Last-Event-ID\`. A cursor is good for its user and filters alone; one whose place the log does not have any more is \`invalid_cursor\`: list what there is, and begin anew.`
+const streamSchema = z.string().openapi({
+  description: 'The same events as a stream.',
+  example: 'retry: 2000\n\nevent: changed\nid: W1tbIjc0MiIsI…\ndata: {"id":"01986f5e-…","kind":"changed",…}\n\n',
+})
 
 export const eventRoutes = new OpenAPIHono<Env>().openapi(
   protectedRoute({
     method: 'get',
     path: '/events',
     operationId: 'followAssignments',
-    summary: 'Follow the changes of your assignments, as they happen',
-    description: rules,
+    summary: 'Follow the changes of your assignments',
+    description,
     tags: ['Assignments'],
     request: {
-      query: Query,
+      query: QuerySchema,
       headers: z.object({
-        'last-event-id': z
-          .string()
-          .max(4096)
-          .optional()
-          .openapi({ description: 'A cursor, which goes before `cursor`.' }),
+        'last-event-id': cursor.openapi({ description: 'A cursor. Overrides `cursor`.' }),
       }),
     },
     responses: {
       200: {
-        description: 'What has changed, or what changes.',
-        headers: { Vary: header('The form goes by `Accept`.') },
-        content: {
-          'application/json': { schema: Page },
-          [STREAM]: {
-            schema: z.string().openapi({
-              description: 'The same as server-sent events.',
-              example:
-                'retry: 2000\n\nevent: changed\nid: W1tbIjc0MiIsI…\ndata: {"id":"01986f5e-…","kind":"changed",…}\n\n',
-            }),
-          },
-        },
+        description: 'Events, as JSON or as a stream.',
+        headers: { Vary: header('The format depends on `Accept`.') },
+        content: { 'application/json': { schema: PageSchema }, [STREAM]: { schema: streamSchema } },
       },
     },
     problems: ['invalid_cursor'],
   }),
   async (c) => {
-    const { db, hub, log, now } = c.env
-    const { account, id: session } = c.var.session
-    const { limit, cursor: given, ...query } = c.req.valid('query')
+    const { limit, cursor, ...query } = c.req.valid('query')
+    const { id: session, account } = c.var.session
     const caller = account.id
-    const interest = { ...query, assignee: idOf(query.assignee, caller), creator: idOf(query.creator, caller) }
-    const place = placeIn(c.req.valid('header')['last-event-id'] || given, [caller, interest, 'events'])
-    const page = await listEvents(db, caller, interest, place, limit, now())
-    if (page === 'unknown_place') throw new Problem('invalid_cursor', { detail: 'The log does not have it any more.' })
-    if (page === 'foreign_log') {
-      log.error({ request_id: c.var.requestId }, 'the log is of another cluster: run npm run db:migrate')
-      throw retryLater('unavailable', 10, 'The database is not migrated.')
-    }
-
-    const follower = { caller, session, interest, cursorOf: cursorsOf(caller, interest) }
+    const filter = { ...query, assignee: idOf(query.assignee, caller), creator: idOf(query.creator, caller) }
+    const from = readPosition(c.req.valid('header')['last-event-id'] || cursor, caller, filter)
+    const page = await readPage(c, from && { caller, filter, from, limit })
+    const toCursor = (position: LogPosition) => writePosition(position, caller, filter)
     if (!prefers(c, STREAM)) {
-      const results = page.events.map(({ position, old_assignee, ...event }) => event as z.output<typeof Event>)
-      return c.json({ next: follower.cursorOf(page.next), results }, 200)
+      const results = page.events.map(publicEvent) as z.output<typeof EventSchema>[]
+      return c.json({ next: toCursor(page.next), results }, 200)
     }
-    // A proxy that gathers an answer first would hold back its events (nginx's documentation of proxy_buffering).
-    const headers = { 'Content-Type': STREAM, 'X-Accel-Buffering': 'no' }
-    if (c.req.method === 'HEAD' || c.var.hasTimedOut) return c.body(null, 200, headers)
-    return c.body(hub.follow(follower, place, page, c.req.raw.signal), 200, headers)
+    const subscriber = { caller, session, filter, toCursor }
+    if (c.req.method === 'HEAD' || c.var.hasTimedOut) return c.body(null, 200, streamHeaders)
+    return c.body(c.env.hub.subscribe(subscriber, from, page, c.req.raw.signal), 200, streamHeaders)
   },
 )
 
-// Here, since an assignment's path would take it.
+// Registered here, since the path of an assignment would match it first.
 eventRoutes.all('/events', methodNotAllowed('GET, HEAD'))
 
-const listOf = (caller: string, interest: Interest) => [caller, interest, 'events']
+const listOf = (caller: string, filter: EventFilter) => [caller, filter, 'events']
 
-const cursorsOf = (caller: string, interest: Interest) => (place: Place) =>
-  writeCursor({ at: keysOf(place), back: false, inclusive: false }, listOf(caller, interest))
+const writePosition = (position: LogPosition, caller: string, filter: EventFilter) =>
+  writeCursor({ keys: toCursorKeys(position), isBackward: false, isInclusive: false }, listOf(caller, filter))
 
-/** The place that a cursor of this list stands for; undefined for none. */
-function placeIn(cursor: string | undefined, list: unknown): Place | undefined {
+function readPosition(cursor: string | undefined, caller: string, filter: EventFilter): LogPosition | undefined {
   if (cursor === undefined) return undefined
   if (cursor === 'start') return START
-  const read = readCursor(cursor, list, placeShape)
+  const read = readCursor(cursor, listOf(caller, filter), cursorKeys)
   if (!read) throw new Problem('invalid_cursor')
-  return placeOf(read.at)
+  return fromCursorKeys(read.keys)
+}
+
+async function readPage({ env, var: { requestId } }: RequestContext, query: EventQuery | undefined) {
+  const page = query ? await listEvents(env.db, query, env.now()) : await readHead(env.db, env.now())
+  if (page === 'unknown_position') {
+    throw new Problem('invalid_cursor', { detail: 'The position of the cursor is no longer in the log.' })
+  }
+  if (page === 'foreign_log') {
+    env.log.error({ request_id: requestId }, 'the event log is from another cluster: run npm run db:migrate')
+    throw retryLater('unavailable', 10, 'The database is not migrated.')
+  }
+  return page
 }

@@ -2,39 +2,43 @@ import { Resend } from 'resend'
 import type { Settings } from '../settings.ts'
 import type { Mail } from './templates.ts'
 
-const PATIENCE_MS = 10_000
-const TRIES = 2
+const TIMEOUT_MS = 10_000
+const MAX_ATTEMPTS = 2
+const FRAME_WIDTH = 78
 
-/** Says why a mail was not taken by the provider's error name and status; its message may quote the mail. */
+/** The mail provider did not accept a mail. The message has its error's name and status, but not its text: that may quote the mail. */
 export class MailError extends Error {}
 
-/** Sends by Resend where there is a key, and prints where there is none. Rejects with a MailError. */
+/**
+ * Returns a function that sends mail with Resend, or prints it if there is no API key. It rejects with a MailError after two
+ * attempts, or after one if Resend's response says that another cannot succeed.
+ */
 export function createMailer(settings: Settings, print: (text: string) => void): (mail: Mail) => Promise<void> {
   const { RESEND_API_KEY: key, RESEND_BASE_URL: baseUrl, MAIL_FROM: from } = settings
-  if (!key || !from) return async (mail) => print(drawn(mail))
+  if (!key || !from) return async (mail) => print(frame(mail))
   const resend = new Resend(key, baseUrl ? { baseUrl } : {})
   return async ({ to, subject, text, html }) => {
-    // One key for every try: a mail whose first answer was lost is not sent twice.
+    // The same for every attempt, so that a mail is not sent twice if only the first response was lost.
     const idempotencyKey = crypto.randomUUID()
-    for (let tries = 1; ; tries++) {
-      const signal = AbortSignal.timeout(PATIENCE_MS)
+    for (let attempt = 1; ; attempt++) {
+      const signal = AbortSignal.timeout(TIMEOUT_MS)
       const { data, error } = await resend.emails.send({ from, to, subject, text, html }, { idempotencyKey, signal })
       if (data) return
-      const status = error?.statusCode ?? 'no answer'
-      const mayPass = typeof status !== 'number' || status === 429 || status >= 500
-      if (!mayPass || tries === TRIES) throw new MailError(`the provider did not take it: ${error?.name} (${status})`)
+      const status = error?.statusCode
+      const isTemporary = !status || status === 429 || status >= 500
+      if (!isTemporary || attempt === MAX_ATTEMPTS) {
+        throw new MailError(`Resend did not accept the mail: ${error?.name} (${status ?? 'no response'})`)
+      }
     }
   }
 }
 
-/** A mail as the terminal shows it, framed so that it stands out among log lines. */
-function drawn({ to, subject, text }: Mail): string {
-  const lines = text.trimEnd().split('\n')
-  const width = Math.max(60, subject.length, ...lines.map((line) => line.length)) + 2
-  const title = `─ Mail to ${to} `
+/** Draws a frame around a mail, so that it stands out among the log lines of a terminal. */
+function frame({ to, subject, text }: Mail): string {
+  const lines = [subject, '', ...text.trimEnd().split('\n')]
   return [
-    `╭${title}${'─'.repeat(Math.max(2, width - title.length))}`,
-    ...[subject, '', ...lines].map((line) => `│ ${line}`.trimEnd()),
-    `╰${'─'.repeat(Math.max(width, title.length + 2))}`,
+    `╭─ Mail to ${to} `.padEnd(FRAME_WIDTH, '─'),
+    ...lines.map((line) => `│ ${line}`.trimEnd()),
+    '╰'.padEnd(FRAME_WIDTH, '─'),
   ].join('\n')
 }

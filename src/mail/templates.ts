@@ -1,32 +1,36 @@
 import { html } from 'hono/html'
-import { RESET_MINUTES } from '../accounts/password-resets.ts'
-import { ACTIVATION_HOURS } from '../accounts/signups.ts'
 
-/** A mail to one address, in text and HTML. `code` is what a person is looking for in it. */
+/** A mail to one address, in text and HTML. `code` is the code that it contains. */
 export type Mail = { to: string; subject: string; text: string; html: string; code?: string }
 
-/** To whom asked to sign up. The name is left out: a stranger could write into another's inbox with it. */
-export const activationMail = (to: string, code: string, at: Date): Mail =>
+// No mail contains what a user has typed, such as a name: with it, strangers could send their own text to any address.
+
+type Activation = { code: string; hours: number; at: Date }
+
+/** The mail to an address that signed up. */
+export const activationMail = (to: string, { code, hours, at }: Activation): Mail =>
   compose(to, 'Activate your account', code, [
-    `Somebody, we hope you, signed up for Docket with this address at ${time(at)}. This code activates the account:`,
-    `It is good once, for ${ACTIVATION_HOURS} hours.`,
-    'If you did not sign up at that time yourself, do not use the code and ignore this mail: without the code there is no account.',
+    `Someone signed up for Docket with this e-mail address on ${format(at)}. If it was you, activate your account with this code:`,
+    `The code works once and expires after ${hours} hours.`,
+    'If you did not sign up at that time, ignore this mail and do not use the code. Without it, no account is created.',
   ])
 
-/** To the owner of an address that somebody signs up with again. */
+/** The mail to the owner of an account whose address signed up again. */
 export const accountExistsMail = (to: string, at: Date): Mail =>
   compose(to, 'You already have an account', undefined, [
-    `Somebody, perhaps you, signed up for Docket with this address at ${time(at)}. It has an account already, and nothing was changed.`,
-    'Log in with the password that you have, or ask for a password reset if you have lost it.',
-    'If it was not you, you need not do anything.',
+    `Someone signed up for Docket with this e-mail address on ${format(at)}. The address already has an account. Nothing was changed.`,
+    'If it was you, log in with your password. If you have forgotten it, request a password reset.',
+    'If it was not you, ignore this mail.',
   ])
 
-/** To the owner of an account who asked for a new password. */
-export const resetMail = (to: string, code: string, at: Date): Mail =>
+type Reset = { code: string; minutes: number; at: Date }
+
+/** The mail to the owner of an account who requested a password reset. */
+export const resetMail = (to: string, { code, minutes, at }: Reset): Mail =>
   compose(to, 'Reset your password', code, [
-    `Somebody, we hope you, asked for a new password for your Docket account at ${time(at)}. This code sets it:`,
-    `It is good once, for ${RESET_MINUTES} minutes. Asking again sends another, which ends this one; beyond five in an hour no other is sent, and this one is good for ${RESET_MINUTES} minutes more.`,
-    'If you did not ask, ignore this mail: your password is as it was.',
+    `Someone requested a new password for your Docket account on ${format(at)}. If it was you, set a new password with this code:`,
+    `The code works once and expires after ${minutes} minutes. If you request another code, it replaces this one. If you request too many, no new code is sent, and this one stays valid for ${minutes} more minutes.`,
+    'If you did not request a new password, ignore this mail. Your password has not been changed.',
   ])
 
 function compose(to: string, subject: string, code: string | undefined, [first, ...rest]: string[]): Mail {
@@ -41,4 +45,5 @@ ${rest.map((paragraph) => html`<p>${paragraph}</p>\n`)}</body>
   return { to, subject, text: `${paragraphs.join('\n\n')}\n`, html: String(body), ...(code && { code }) }
 }
 
-const time = (at: Date) => `${at.toISOString().slice(0, 16).replace('T', ' ')} UTC`
+/** Formats a time as `2026-11-22 at 10:00 UTC`. */
+const format = (time: Date) => `${time.toISOString().slice(0, 16).replace('T', ' at ')} UTC`

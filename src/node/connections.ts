@@ -1,60 +1,74 @@
 import { once } from 'node:events'
-import type { Server, ServerResponse } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
 /**
- * Keeps a server's connections in order, and in number. Requests that a client sends ahead (pipelining; RFC 9112, 9.3.2) begin one
- * after the other: Node would begin with all of them at once, and one client could so bring thousands. Of more than `most`
- * connections the one that has been waiting longest for a request is closed, so that whoever opens many and says nothing
- * keeps nobody else out.
+ * The connections of an HTTP server.
+ *
+ * A client may send several requests on one connection without waiting for the responses (pipelining; RFC 9112, 9.3.2).
+ * Node would call the handler for all of them at once, so that a single client could start thousands of requests. Here a
+ * request starts when the response before it has been sent, and the socket is paused while requests are waiting.
+ *
+ * Above `maxConnections` the connection that has been idle longest is closed, so that a client that opens many connections
+ * and sends nothing does not keep others out.
  */
-export function keepConnections(server: Server, most: number) {
-  /** The answer that a connection is to have last, of those that it still waits for. */
-  const owed = new Map<Socket, ServerResponse>()
-  /** The answer that goes before another, while that is still to come. */
-  const ahead = new WeakMap<ServerResponse, ServerResponse>()
-  const idle = new Set<Socket>()
-  const refused = new WeakSet<Socket>()
+export class Connections {
+  readonly #maxConnections: number
+  /** The connections without an unfinished response. The one that has been idle longest comes first. */
+  readonly #idle = new Set<Socket>()
+  /** The last unfinished response of each busy connection. */
+  readonly #lastResponse = new Map<Socket, ServerResponse>()
+  /** The unfinished response that another response of the same connection waits for. */
+  readonly #previousResponse = new WeakMap<ServerResponse, ServerResponse>()
+  readonly #rejected = new WeakSet<Socket>()
 
-  server.on('connection', (socket: Socket) => {
-    idle.add(socket)
-    // Node's own listener for errors goes where a connection is handed over, as by CONNECT.
+  constructor(maxConnections: number) {
+    this.#maxConnections = maxConnections
+  }
+
+  /** Adds a new connection, and closes an idle one if there are too many. */
+  add(socket: Socket) {
+    this.#idle.add(socket)
+    // Node removes its own error listener when it hands a connection over, as it does for CONNECT.
     socket.on('error', () => {})
     socket.once('close', () => {
-      idle.delete(socket)
-      owed.delete(socket)
+      this.#idle.delete(socket)
+      this.#lastResponse.delete(socket)
     })
-    if (idle.size + owed.size > most) for (const oldest of idle) return oldest.destroy()
-  })
+    if (this.#idle.size + this.#lastResponse.size <= this.#maxConnections) return
+    const [longestIdle] = this.#idle
+    longestIdle?.destroy()
+  }
 
-  function begin(socket: Socket, response: ServerResponse, work: () => void) {
-    if (refused.has(socket)) return
-    const before = owed.get(socket)
-    owed.set(socket, response)
-    idle.delete(socket)
+  /** Starts a request once the earlier responses of its connection have been sent; never after a rejected request. */
+  startInOrder(socket: Socket, response: ServerResponse, start: () => void) {
+    if (this.#rejected.has(socket)) return
+    const previous = this.#lastResponse.get(socket)
+    this.#lastResponse.set(socket, response)
+    this.#idle.delete(socket)
     response.once('close', () => {
-      if (owed.get(socket) !== response) return
-      owed.delete(socket)
-      idle.add(socket)
+      if (this.#lastResponse.get(socket) !== response) return
+      this.#lastResponse.delete(socket)
+      this.#idle.add(socket)
       socket.resume()
     })
-    if (!before) return work()
-    ahead.set(response, before)
-    before.once('close', () => ahead.delete(response))
-    // Other connections have their turn in between.
-    before.once('close', () => setImmediate(() => socket.destroyed || work()))
-    // Nothing is read ahead any more, once Node is through with what it has: it reads on after each request in there.
+    if (!previous) return start()
+    this.#previousResponse.set(response, previous)
+    previous.once('close', () => {
+      this.#previousResponse.delete(response)
+      // Not at once, so that requests of other connections are served in between.
+      setImmediate(() => socket.destroyed || start())
+    })
+    // After the requests that Node has already read, since it resumes reading after each of them.
     process.nextTick(() => socket.pause())
   }
 
-  /** Waits until a connection has all the answers that it still waits for. Nothing that it brings from here on is begun. */
-  async function refuse(socket: Socket) {
-    const last = owed.get(socket)
-    refused.add(socket)
-    // Where a request is refused in its midst there will be no other answer to it.
-    const before = last && !last.req.complete ? ahead.get(last) : last
-    if (before) await once(before, 'close')
+  /** Starts no further request of a connection, and resolves when the responses to its earlier requests have been sent. */
+  async stopRequests(socket: Socket) {
+    this.#rejected.add(socket)
+    const last = this.#lastResponse.get(socket)
+    // If the request itself broke off, its own response will never come.
+    const awaited = last && !last.req.complete ? this.#previousResponse.get(last) : last
+    if (awaited) await once(awaited, 'close')
   }
-
-  return { begin, refuse }
 }

@@ -1,16 +1,18 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
 import { idOf, moment, person } from '../assignments/schemas.ts'
 import { prefers } from '../http/negotiate.ts'
-import { invalidRequest } from '../http/problem.ts'
+import { type InputError, invalidRequest } from '../http/problem.ts'
 import { protectedRoute } from '../http/routes.ts'
 import { header, instant } from '../http/schemas.ts'
 import type { Env, RequestContext } from '../services.ts'
-import { bucketSizes, bucketsOf, isTimezone } from './buckets.ts'
-import { CHART_POLICY, drawFlow, drawThroughput } from './charts.ts'
-import { reportFlow, reportThroughput } from './reports.ts'
+import { bucketEdges, bucketSizes, isTimezone } from './buckets.ts'
+import { drawFlow, drawThroughput } from './charts.ts'
+import { type FlowBucket, reportFlow, reportThroughput, type ThroughputBucket } from './reports.ts'
+import { CHART_POLICY } from './svg.ts'
 
-const MOST_BUCKETS = 1_000
+const MAX_BUCKETS = 1_000
 const DEFAULT_DAYS = 30
+const SVG = 'image/svg+xml'
 
 const bucket = z.enum(bucketSizes).openapi({ example: 'day' })
 const timezone = z.string().max(64).openapi({ example: 'Europe/Berlin' })
@@ -19,53 +21,60 @@ const Query = z.strictObject({
   bucket: bucket.default('day'),
   from: moment.openapi({
     description:
-      'The first instant, inclusive, as a time with a zone or a date; 30 days before `to`, where it is not given.',
+      'The start of the range, inclusive: an RFC 3339 time with a zone, or a date (midnight UTC). Default: 30 days before `to`.',
   }),
-  to: moment.openapi({ description: 'The last instant, exclusive; now, where it is not given.' }),
+  to: moment.openapi({ description: 'The end of the range, exclusive, in the same format. Default: now.' }),
   timezone: timezone
     .refine(isTimezone, 'Must be the IANA name of a time zone')
     .default('UTC')
-    .openapi({ description: 'The IANA name of the time zone whose days, weeks and months are meant.' }),
+    .openapi({ description: 'The IANA name of the time zone in which days, weeks and months start.' }),
   assignee: person,
   creator: person,
-  format: z.enum(['json', 'svg']).optional().openapi({ description: 'Goes before `Accept`.', example: 'json' }),
+  format: z.enum(['json', 'svg']).optional().openapi({ description: 'Overrides `Accept`.', example: 'json' }),
 })
 
 const count = z.int().openapi({ example: 4 })
 const seconds = z.number().openapi({ example: 93_600 })
-const times = z
+const durations = z
   .strictObject({ count, mean: seconds, p50: seconds, p90: seconds })
   .nullable()
   .openapi({ example: { count: 4, mean: 93_600, p50: 86_400, p90: 172_800 } })
 
-const reportOf = <S extends z.ZodRawShape>(shape: S) =>
+/** The schema of a report, with one schema for each field of its buckets. */
+const reportOf = <Bucket>(fields: { [Field in Exclude<keyof Bucket, 'start'>]: z.ZodType<Bucket[Field]> }) =>
   z.strictObject({
-    ...{ bucket, from: instant, to: instant, timezone },
-    results: z.array(z.strictObject({ start: instant, ...shape })),
+    bucket,
+    from: instant,
+    to: instant,
+    timezone,
+    results: z.array(z.strictObject({ start: instant, ...fields })),
   })
 
-const Throughput = reportOf({
-  ...{ created: count, started: count, done: count, error: count, deleted: count },
-  ...{ lead_time: times, cycle_time: times },
+const ThroughputSchema = reportOf<ThroughputBucket>({
+  created: count,
+  started: count,
+  done: count,
+  error: count,
+  deleted: count,
+  lead_time: durations,
+  cycle_time: durations,
 }).openapi('Throughput')
 
-const Flow = reportOf({ todo: count, 'in progress': count, done: count, error: count }).openapi('Flow')
+const FlowSchema = reportOf<FlowBucket>({ todo: count, 'in progress': count, done: count, error: count }).openapi(
+  'Flow',
+)
 
-const answers = <S extends z.ZodType>(schema: S, description: string) => ({
-  200: {
-    description,
-    headers: {
-      Vary: header('The form goes by `Accept`.', { example: 'Accept' }),
-    },
-    content: {
-      'application/json': { schema },
-      'image/svg+xml': { schema: z.string().openapi({ description: 'The same as a picture.', example: '<svg …' }) },
-    },
+const reportResponse = <S extends z.ZodType>(schema: S, chart: string) => ({
+  description: `The report as JSON, or as a chart: ${chart}.`,
+  headers: { Vary: header('The format depends on `Accept`.', { example: 'Accept' }) },
+  content: {
+    'application/json': { schema },
+    [SVG]: { schema: z.string().openapi({ description: 'The chart as SVG.', example: '<svg …' }) },
   },
 })
 
-const rules =
-  'Reports are of the assignments that are yours at the time, as creator or assignee. Every bucket of the range is there, the first and the last one whole or in part. At most 1,000 buckets. What stood at the end of the last one is counted there, also where that is after `to`.'
+const rules = `- \`results\` has an entry for every bucket of the range, even if nothing happened in it. A range can have up to 1,000 buckets.
+- \`format=svg\` or \`Accept: image/svg+xml\` returns a chart.`
 
 const tags = ['Reports']
 
@@ -75,18 +84,22 @@ export const reportRoutes = new OpenAPIHono<Env>()
       method: 'get',
       path: '/reports/throughput',
       operationId: 'reportThroughput',
-      summary: 'What was created, started, done, failed and deleted in each bucket, and how long it took',
-      description: `${rules} An assignment counts as started, done or in error whenever it enters that status. Lead time runs from creation to done, cycle time from the first time in progress to done, in seconds; percentiles are interpolated.`,
+      summary: 'Report what happened in each bucket of time',
+      description: `Counts events of the assignments that you had created or were assigned to at the time of the event.
+
+- \`created\` and \`deleted\` count assignments. \`started\`, \`done\` and \`error\` count how often an assignment entered the status \`in progress\`, \`done\` or \`error\`.
+- \`lead_time\` is the time from creation to done, \`cycle_time\` the time from the first start to done, both in seconds. They are null if nothing was done. Percentiles are interpolated.
+- If the range starts or ends within a bucket, only the events in the range count.
+${rules}`,
       tags,
       request: { query: Query },
-      responses: answers(Throughput, 'The report, as JSON or, by `Accept` or `format`, as bars.'),
+      responses: { 200: reportResponse(ThroughputSchema, 'bars for each bucket') },
     }),
     async (c) => {
-      const { caller, people, range, head } = asked(c, c.req.valid('query'), c.var.session.account.id)
+      const { caller, people, range, head, format } = readQuery(c, c.req.valid('query'), c.var.session.account.id)
       const results = await reportThroughput(c.env.db, caller, people, range)
-      return isPicture(c, c.req.valid('query').format)
-        ? picture(c, drawThroughput({ ...head, results }))
-        : c.json({ ...head, results }, 200)
+      const report = { ...head, results }
+      return isSvgWanted(c, format) ? svgResponse(c, drawThroughput(report)) : c.json(report, 200)
     },
   )
   .openapi(
@@ -94,51 +107,48 @@ export const reportRoutes = new OpenAPIHono<Env>()
       method: 'get',
       path: '/reports/flow',
       operationId: 'reportFlow',
-      summary: 'How many stood in each status at the end of each bucket: a cumulative flow diagram',
-      description: rules,
+      summary: 'Report the assignments in each status over time',
+      description: `Counts the assignments in each status at the end of each bucket, of those that you had created or were assigned to at that time. The chart is a cumulative flow diagram.
+
+- The last bucket is counted at its own end, even if that is after \`to\`.
+${rules}`,
       tags,
       request: { query: Query },
-      responses: answers(Flow, 'The report, as JSON or, by `Accept` or `format`, as stacked areas.'),
+      responses: { 200: reportResponse(FlowSchema, 'stacked areas, one for each status') },
     }),
     async (c) => {
-      const { caller, people, range, head } = asked(c, c.req.valid('query'), c.var.session.account.id)
-      const begun = Date.parse(c.var.session.account.created_at)
-      const isRecent = Date.parse(range.from) > (begun + c.env.now().getTime()) / 2
-      const results = await reportFlow(c.env.db, caller, people, range, isRecent)
-      return isPicture(c, c.req.valid('query').format)
-        ? picture(c, drawFlow({ ...head, results }))
-        : c.json({ ...head, results }, 200)
+      const { account } = c.var.session
+      const { people, range, head, format } = readQuery(c, c.req.valid('query'), account.id)
+      const results = await reportFlow(c.env.db, account, people, range, c.env.now())
+      const report = { ...head, results }
+      return isSvgWanted(c, format) ? svgResponse(c, drawFlow(report)) : c.json(report, 200)
     },
   )
 
-/** What is asked for, with the defaults that depend on the time. Throws what is wrong with its range. */
-function asked(c: RequestContext, query: z.output<typeof Query>, caller: string) {
-  const { bucket, timezone } = query
+/** Fills in the defaults that depend on the time. Throws a 400 if the range cannot be reported. */
+function readQuery(c: RequestContext, query: z.output<typeof Query>, caller: string) {
+  const { bucket, timezone, format } = query
   const to = query.to ?? c.env.now().toISOString()
   const from = query.from ?? new Date(Date.parse(to) - DEFAULT_DAYS * 86_400_000).toISOString()
-  const strange = (['from', 'to'] as const).filter((name) => !isReportable({ from, to }[name]))
-  if (strange.length > 0) {
-    throw invalidRequest(
-      strange.map((name) => ({ in: 'query', pointer: `/${name}`, message: 'Must be in the years 1970 to 9998' })),
-    )
-  }
-  if (from >= to) throw invalidRequest([{ in: 'query', pointer: '/from', message: 'Must be before `to`' }])
-  const edges = bucketsOf(bucket, from, to, timezone, MOST_BUCKETS)
-  if (!edges)
-    throw invalidRequest([{ in: 'query', pointer: '/bucket', message: 'Must not make more than 1,000 buckets' }])
+  const invalid = (['from', 'to'] as const).filter((name) => !isReportable({ from, to }[name]))
+  if (invalid.length > 0) throw invalidQuery(invalid, 'Must be in the years 1970 to 9998')
+  if (from >= to) throw invalidQuery(['from'], 'Must be before `to`')
+  const edges = bucketEdges(bucket, from, to, timezone, MAX_BUCKETS)
+  if (!edges) throw invalidQuery(['bucket'], 'Must not make more than 1,000 buckets')
   const people = { assignee: idOf(query.assignee, caller), creator: idOf(query.creator, caller) }
-  return { caller, people, range: { from, to, edges }, head: { bucket, from, to, timezone } }
+  return { caller, people, range: { from, to, edges }, head: { bucket, from, to, timezone }, format }
 }
 
-/** Whether buckets around an instant are sure to be of years that every part of the way can tell. */
+/** Tells whether PostgreSQL and the runtime can represent all buckets around an instant. */
 const isReportable = (instant: string) => instant >= '1970' && instant < '9999'
 
-function isPicture(c: RequestContext, format: 'json' | 'svg' | undefined): boolean {
-  c.header('Vary', 'Accept', { append: true })
-  if (format) return format === 'svg'
-  return prefers(c, 'image/svg+xml')
+const invalidQuery = (names: string[], message: string) =>
+  invalidRequest(names.map((name): InputError => ({ in: 'query', pointer: `/${name}`, message })))
+
+function isSvgWanted(c: RequestContext, format: 'json' | 'svg' | undefined): boolean {
+  const isPreferred = prefers(c, SVG)
+  return format ? format === 'svg' : isPreferred
 }
 
-function picture(c: RequestContext, svg: string) {
-  return c.body(svg, 200, { 'Content-Type': 'image/svg+xml', 'Content-Security-Policy': CHART_POLICY })
-}
+const svgResponse = (c: RequestContext, chart: string) =>
+  c.body(chart, 200, { 'Content-Type': SVG, 'Content-Security-Policy': CHART_POLICY })

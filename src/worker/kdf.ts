@@ -5,10 +5,10 @@ import { sha256 } from '@noble/hashes/sha2.js'
 import type { Kdf } from '../accounts/passwords.ts'
 import { createLimiter } from '../concurrency.ts'
 
-/** Workers refuse more iterations in production, in WebCrypto and node:crypto alike. */
+/** The most iterations that Workers allow in production, in WebCrypto and node:crypto alike. */
 const MAX_NATIVE_ITERATIONS = 100_000
 
-/** Iterations in JavaScript, a few hundredths of a second, after which other requests get the thread. */
+/** Iterations in JavaScript before other requests get the thread. They take some hundredths of a second. */
 const ITERATIONS_PER_SLICE = 10_000
 
 // An isolate has one thread, and a native derivation blocks it.
@@ -40,14 +40,11 @@ export function createWorkerKdf(preferred: Kdf['preferred']): Kdf {
   }
 }
 
-/** Lets other requests run. */
-const yieldThread = () => new Promise((resolve) => setTimeout(resolve))
-
 /**
- * PBKDF2 with HMAC-SHA256 for a key of one block (RFC 8018, 5.2). The one of @noble/hashes blocks the thread to its end. So
- * does its asynchronous variant, which yields by a clock that stands still on Workers.
+ * PBKDF2 with HMAC-SHA256 for a key of one block (RFC 8018, 5.2). The implementation of @noble/hashes blocks the thread. So
+ * does its asynchronous variant, because it yields by a clock that stands still on Workers.
  */
-async function pbkdf2(...[password, salt, iterations, length]: Parameters<Kdf['pbkdf2']>) {
+const pbkdf2: Kdf['pbkdf2'] = async (password, salt, iterations, length) => {
   const keyed = hmac.create(sha256, password)
   const block = keyed
     .clone()
@@ -64,10 +61,13 @@ async function pbkdf2(...[password, salt, iterations, length]: Parameters<Kdf['p
   return key.subarray(0, length)
 }
 
-async function nativePbkdf2(...[password, salt, iterations, length]: Parameters<Kdf['pbkdf2']>) {
+const nativePbkdf2: Kdf['pbkdf2'] = async (password, salt, iterations, length) => {
   const key = await crypto.subtle.importKey('raw', password, 'PBKDF2', false, ['deriveBits'])
   const parameters = { name: 'PBKDF2', hash: 'SHA-256', salt, iterations }
   return new Uint8Array(await crypto.subtle.deriveBits(parameters, key, length * 8))
 }
 
 const scryptAsync = promisify<Uint8Array, Uint8Array, number, object, Uint8Array>(scrypt)
+
+/** Lets other requests run. */
+const yieldThread = () => new Promise((resolve) => setTimeout(resolve))

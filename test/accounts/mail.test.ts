@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { createMailer } from '../../src/mail/mailer.ts'
-import { activationMail, resetMail } from '../../src/mail/templates.ts'
+import { resetMail } from '../../src/mail/templates.ts'
 import { readSettings } from '../../src/settings.ts'
 import { openDocket, PASSWORD } from '../support/fixtures.ts'
 
@@ -9,6 +9,7 @@ const { call, createUser, newestCode, resend, logLines, drain } = docket
 
 const at = new Date('2026-11-22T10:00:00.000Z')
 const CODE = '7KQ2-M9XD-4HRT-V8CW'
+const reset = resetMail('ada@example.com', { code: CODE, minutes: 15, at })
 
 test('a mail states its purpose, how long its code is valid, and when to ignore it', async () => {
   const body = {
@@ -28,12 +29,12 @@ test('a mail states its purpose, how long its code is valid, and when to ignore 
   for (const part of [mail?.text, mail?.html]) {
     expect(part).toContain(code)
     expect(part).toContain('24 hours')
-    expect(part).toContain('2026-11-22 10:00 UTC')
+    expect(part).toContain('2026-11-22 at 10:00 UTC')
     expect(part).toContain('If you did not sign up')
     // Otherwise a stranger could send text to anyone's inbox by signing up with their address.
     expect(part).not.toMatch(/Ada|evil/)
   }
-  expect(resetMail('ada@example.com', CODE, at).text).toContain('15 minutes')
+  expect(reset.text).toContain('15 minutes')
 })
 
 describe('a failing mail provider', () => {
@@ -72,13 +73,13 @@ describe('a failing mail provider', () => {
       RESEND_BASE_URL: 'http://127.0.0.1:1',
     })
     const send = createMailer(settings, () => {})
-    await expect(send(resetMail('ada@example.com', CODE, at))).rejects.toThrow('application_error (no answer)')
+    await expect(send(reset)).rejects.toThrow('application_error (no response)')
   })
 })
 
 test('without a provider a mail is printed, with its code on a separate line', async () => {
   const printed: string[] = []
-  await createMailer(readSettings({}), (text) => printed.push(text))(activationMail('ada@example.com', CODE, at))
+  await createMailer(readSettings({}), (text) => printed.push(text))(reset)
   expect(printed).toHaveLength(1)
   const shown = printed[0]?.split('\n') ?? []
   expect(shown[0]).toMatch(/^╭─ Mail to ada@example\.com ─+$/)

@@ -112,8 +112,8 @@ describe('a list cursor', () => {
 
   test('with a forged checksum shows no more than its user may see', async () => {
     const order = [{ by: 'updated_at', descending: true }]
-    const forge = (at: string[]) => writeCursor({ at, back: false, inclusive: false }, [ada.id, {}, order])
-    for (const at of [
+    const forge = (keys: string[]) => writeCursor({ keys, isBackward: false, isInclusive: false }, [ada.id, {}, order])
+    for (const keys of [
       ['x', 'y'],
       [],
       [newId(new Date())],
@@ -121,7 +121,7 @@ describe('a list cursor', () => {
       ['2026-13-01T00:00:00.000Z', newId(new Date())],
       ['0000-01-01T00:00:00.000Z', newId(new Date())],
     ]) {
-      const response = await list({ ordering: '-updated_at', cursor: forge(at) })
+      const response = await list({ ordering: '-updated_at', cursor: forge(keys) })
       expect(response).toMatchObject({ status: 400, body: { code: 'invalid_cursor' } })
     }
     const cursor = forge(['2099-01-01T00:00:00.000Z', newId(new Date())])

@@ -3,7 +3,8 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { app } from '../../src/app.ts'
 import { newId } from '../../src/crypto.ts'
 import { connect } from '../../src/database/connect.ts'
-import { listEventsOf } from '../../src/events/log.ts'
+import { listEventsOfAudience } from '../../src/events/log.ts'
+import { fromCursorKeys } from '../../src/events/position.ts'
 import { openDocket } from '../support/fixtures.ts'
 import { explain, type PlanNode, planModes, type Statement } from '../support/plans.ts'
 import { startProxy } from '../support/proxy.ts'
@@ -116,15 +117,18 @@ describe.each(planModes)('by an index, with %s', (mode) => {
 
 test.each(planModes)('a look for all followers reads what is new and no more, with %s', async (mode) => {
   const { body } = await call('POST', '/assignments/', { token: ada.token, body: { name: 'x', assignee: bob.id } })
-  const [position, at, event] = JSON.parse(Buffer.from(tip, 'base64url').toString())[0]
-  const place = { position, at, event }
+  const position = fromCursorKeys(JSON.parse(Buffer.from(tip, 'base64url').toString())[0])
   const people = Array.from({ length: 50 }, () => newId(new Date()))
   for (const [audience, found] of [
     [people, 0],
     [[...people, bob.id], 1],
   ] as const) {
     asked.length = 0
-    const page = await listEventsOf(db, [...audience], place, place, 100, now())
+    const page = await listEventsOfAudience(
+      db,
+      { audience: [...audience], from: position, known: position, limit: 100 },
+      now(),
+    )
     expect(page).toMatchObject({ events: found ? [{ assignment: body.id }] : [] })
     const scans = scansIn(await explain(owner, asked.at(-1) as Statement, mode))
     expect(scans.map((node) => node['Node Type'])).not.toContain('Seq Scan')

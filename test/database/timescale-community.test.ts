@@ -1,7 +1,7 @@
 import postgres from 'postgres'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { assignment_events } from '../../src/database/schema.ts'
-import { equipLog } from '../../src/database/timescale.ts'
+import { setUpTimescale } from '../../src/database/timescale.ts'
 import { insertLog, lastEvents, nextEvent } from '../reference/event-log.ts'
 import { openCommunity } from '../support/community.ts'
 import { explain, type PlanNode, planModes, type Statement } from '../support/plans.ts'
@@ -70,14 +70,14 @@ describe('a migration with the Community edition', () => {
 
   test('changes nothing the second time', async () => {
     const before = await readCatalogue(client)
-    expect(await equipLog(client)).toMatchObject({ name: 'community' })
+    expect(await setUpTimescale(client)).toMatchObject({ level: 'community' })
     expect(await readCatalogue(client)).toEqual(before)
   })
 
   test('drops old events only while HISTORY_DAYS is set, and keeps their aggregates', async () => {
     const before = await readCatalogue(client)
     for (const days of [4000, 3000]) {
-      expect((await equipLog(client, days)).meaning).toMatch(`What is older than ${days} days is dropped.`)
+      expect((await setUpTimescale(client, days)).description).toMatch(`Events older than ${days} days are dropped.`)
       const { policies } = await readCatalogue(client)
       expect(policies.map(({ proc_name, config }) => [proc_name, config])).toEqual([
         ['policy_compression', { compress_after: '90 days' }],
@@ -88,7 +88,7 @@ describe('a migration with the Community edition', () => {
         ['policy_retention', { drop_after: `${days} days` }],
       ])
     }
-    await equipLog(client)
+    await setUpTimescale(client)
     expect(await readCatalogue(client)).toEqual(before)
   })
 })

@@ -48,7 +48,7 @@ test('the demo refuses a database with other accounts and does not change it', a
   const server = startServer({ DATABASE_URL }, ['demo'])
   expect(await server.exitCode).toBe(1)
   expect(server.output()).toMatch(
-    /^Docket did not start\.\nThe database \S+ at \S+ holds accounts that are not the demo's\. Set DATABASE_URL to one/,
+    /^Docket did not start\.\nThe database \S+ at \S+ has accounts that do not belong to the demo\. .* set DATABASE_URL to one/,
   )
   expect(await db.$count(users)).toBe(1)
   await close()

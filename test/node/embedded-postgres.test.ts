@@ -12,7 +12,7 @@ describe('a server with the embedded PostgreSQL', () => {
     const DATA_DIR = await temporaryFolder()
     const first = startServer({ DATA_DIR })
     const url = await first.url()
-    expect(first.output()).toContain(`embedded PostgreSQL, kept in ${DATA_DIR}`)
+    expect(first.output()).toContain(`embedded PostgreSQL in ${DATA_DIR}`)
     expect(await post(`${url}/accounts/signup/`, createSignupBody('ada@example.com'))).toMatchObject({ status: 202 })
     const [code] = await first.waitForOutput(/(?<=│ )[0-9A-Z]{4}(-[0-9A-Z]{4}){3}$/m)
     expect(await post(`${url}/accounts/activate-account/`, { code })).toMatchObject({ status: 200 })
@@ -56,7 +56,7 @@ describe('a server with the embedded PostgreSQL', () => {
     for (const server of servers) {
       expect(await server.exitCode).toBe(1)
       expect(server.output()).toMatch(
-        /^Docket did not start\.\nDATA_DIR is not usable: .* cannot be written to \(E[A-Z]+\)\./,
+        /^Docket did not start\.\nDATA_DIR must be a folder .* It cannot write to .* \(E[A-Z]+\)\./,
       )
     }
   })
@@ -69,7 +69,7 @@ describe('a server with the embedded PostgreSQL', () => {
     const { port } = taken.address() as AddressInfo
     const server = startServer({ DATA_DIR, PORT: String(port) })
     expect(await server.exitCode).toBe(1)
-    expect(server.output()).toContain(`Port ${port} of 127.0.0.1 is taken by another program. Choose another: PORT=`)
+    expect(server.output()).toContain(`Port ${port} on 127.0.0.1 is already in use. Choose another port: PORT=`)
     await expect(postmasterPid(DATA_DIR)).rejects.toThrow('ENOENT')
   })
 })

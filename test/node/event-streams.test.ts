@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { connect } from '../../src/database/connect.ts'
-import { START } from '../../src/events/log.ts'
+import { START } from '../../src/events/position.ts'
 import { type Json, openDocket } from '../support/fixtures.ts'
 import { eventIn, openStreams } from '../support/follow.ts'
 import { assignmentActions, type Block, type Person, readStream } from '../support/stream.ts'
@@ -70,7 +70,7 @@ describe('an event stream', () => {
 
   test('sends heartbeats with a current cursor and ends after its lifetime', async () => {
     const [ada, bob] = [await createUser(), await createUser()]
-    const stream = await follow(ada, {}, {}, startHub({ heartbeat: 20, life: 2_000 }))
+    const stream = await follow(ada, {}, {}, startHub({ heartbeatInterval: 20, maxLifetime: 2_000 }))
     const first = await stream.next()
     expect(await stream.next()).toMatchObject({ comment: 'still here' })
     await create(bob)
@@ -95,7 +95,7 @@ describe('an event stream', () => {
 
   test.each(endings)('ends soon after its reader %s, and other streams go on', async (_, endSession) => {
     const [ada, bob] = [await createUser(), await createUser()]
-    const hub = startHub({ sessions: 20 })
+    const hub = startHub({ sessionCheckInterval: 20 })
     const [adaStream, bobStream] = [await follow(ada, {}, {}, hub), await follow(bob, {}, {}, hub)]
     await adaStream.next()
     await endSession(ada)
@@ -107,7 +107,7 @@ describe('an event stream', () => {
 
   test.each(endings)('sends no event from after its reader %s', async (_, endSession) => {
     const [ada, bob] = [await createUser(), await createUser()]
-    const hub = startHub({ sessions: 1_000_000 })
+    const hub = startHub({ sessionCheckInterval: 1_000_000 })
     const [adaStream, bobStream] = [await follow(ada, {}, {}, hub), await follow(bob, {}, {}, hub)]
     await create(bob, { assignee: ada.id })
     expect(await adaStream.take(1)).toHaveLength(1)
@@ -121,16 +121,16 @@ describe('an event stream', () => {
   test('does not start for a reader that is already gone', async () => {
     const { id: caller } = await createUser()
     const [session] = await owner`select id from sessions where user_id = ${caller}`
-    const follower = { caller, session: session?.id, interest: {}, cursorOf: () => 'x' }
+    const subscriber = { caller, session: session?.id, filter: {}, toCursor: () => 'x' }
     const page = { events: [], next: START, isFull: false }
-    const stream = readStream(startHub({}).follow(follower, undefined, page, AbortSignal.abort()))
+    const stream = readStream(startHub({}).subscribe(subscriber, undefined, page, AbortSignal.abort()))
     expect(await stream.next()).toMatchObject({ id: 'x' })
     expect(await stream.next()).toBeUndefined()
   })
 
   test('is cut off with a bounded buffer if its reader does not read', async () => {
     const ada = await createUser()
-    const hub = startHub({ heartbeat: 30 })
+    const hub = startHub({ heartbeatInterval: 30 })
     const [slow, quick] = [await follow(ada, {}, {}, hub), await follow(ada, {}, {}, hub)]
     const names = longNames(40)
     const received = quick.take(40)
@@ -165,11 +165,11 @@ describe('an event stream', () => {
   })
 })
 
-test('the hub queries once a tick for all streams, and not without streams', async () => {
-  const tick = 25
+test('the hub queries once an interval for all streams, and not without streams', async () => {
+  const pollInterval = 25
   const queryTimes: number[] = []
   const { db, close } = connect(url, { max: 4, debug: () => queryTimes.push(performance.now()) })
-  const hub = startHub({ tick, sessions: 60_000 }, db)
+  const hub = startHub({ pollInterval, sessionCheckInterval: 60_000 }, db)
   const people = [await createUser(), await createUser(), await createUser()]
   const streams = await Promise.all(
     Array.from({ length: 30 }, (_, index) => follow(people[index % 3] as Person, {}, {}, hub)),
@@ -179,13 +179,13 @@ test('the hub queries once a tick for all streams, and not without streams', asy
   await Promise.all(events)
   queryTimes.length = 0
   await until(() => queryTimes.length >= 10)
-  // Never sooner than a tick after each other, with a tolerance for timers.
-  expect((queryTimes[9] as number) - (queryTimes[0] as number)).toBeGreaterThan(8 * tick)
+  // At least an interval lies between two queries, with a tolerance for timers.
+  expect((queryTimes[9] as number) - (queryTimes[0] as number)).toBeGreaterThan(8 * pollInterval)
   await Promise.all(streams.map((stream) => stream.cancel()))
   // The last query may still be running.
-  await delay(4 * tick)
+  await delay(4 * pollInterval)
   queryTimes.length = 0
-  await delay(8 * tick)
+  await delay(8 * pollInterval)
   expect(queryTimes).toEqual([])
   await close()
 })

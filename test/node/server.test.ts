@@ -44,13 +44,20 @@ describe('a server with DATABASE_URL', () => {
     expect(await wrong.exitCode).toBe(1)
     expect(wrong.output()).toBe(
       'Docket did not start.\n' +
-        'PORT is not usable: it should be a port number from 0 to 65535.\n' +
-        'RATE_LIMITS is not usable: it should be on or off.\n',
+        'PORT must be a port number from 0 to 65535, for example 8000.\n' +
+        'RATE_LIMITS must be on or off.\n',
     )
     const nowhere = startServer({ DATABASE_URL: 'postgres://docket:secret@127.0.0.1:1/docket' })
     expect(await nowhere.exitCode).toBe(1)
     expect(nowhere.output()).toContain('The database docket at 127.0.0.1:1 cannot be used (ECONNREFUSED)')
     expect(nowhere.output()).not.toContain('secret')
+  })
+
+  test('lists the commands when it does not know one', async () => {
+    const mistyped = startServer({}, ['migrat'])
+    expect(await mistyped.exitCode).toBe(1)
+    expect(mistyped.output()).toMatch(/^Docket did not start\.\nThere is no command "migrat"\. The commands are:\n/)
+    expect(mistyped.output()).toContain('node src/node.ts migrate ')
   })
 
   test('works in an install without development dependencies', async () => {
@@ -117,7 +124,7 @@ describe('a server with DATABASE_URL', () => {
     expect(metrics).toContain('process_resident_memory_bytes')
     const second = startServer({ DATABASE_URL: await cloneDatabase(), METRICS_PORT: String(port) })
     expect(await second.exitCode).toBe(1)
-    expect(second.output()).toContain(`METRICS_PORT ${port} of 127.0.0.1 cannot be listened on (EADDRINUSE).`)
+    expect(second.output()).toContain(`METRICS_PORT ${port} on 127.0.0.1 cannot be used (EADDRINUSE).`)
     expect(await server.stop()).toBe(0)
   })
 

@@ -8,7 +8,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import journal from '../../drizzle/meta/_journal.json' with { type: 'json' }
 import { migrate } from '../../src/database/migrate.ts'
 import { assignment_events } from '../../src/database/schema.ts'
-import { equipLog } from '../../src/database/timescale.ts'
+import { setUpTimescale } from '../../src/database/timescale.ts'
 import { insertLog, lastEvents, type NewEvent, nextEvent } from '../reference/event-log.ts'
 import { startWebAssembly } from '../support/community.ts'
 import { temporaryFolder } from '../support/process.ts'
@@ -45,11 +45,11 @@ async function openPlain() {
 /** Opens a database that was migrated with a log before it got the extension. */
 async function openTakenOver() {
   const plain = await openPlain()
-  expect(await migrate(plain.url)).toMatchObject({ name: 'plain' })
+  expect(await migrate(plain.url)).toMatchObject({ level: 'none' })
   await copyPeople(ordinary, plain.db)
   await insertLog(plain.db, log)
   await plain.owner`create extension timescaledb`
-  expect(await migrate(plain.url, 90)).toMatchObject({ name: 'community' })
+  expect(await migrate(plain.url, 90)).toMatchObject({ level: 'community' })
   return plain
 }
 
@@ -69,7 +69,7 @@ test('reports count events that were dropped, whatever HISTORY_DAYS was', async 
   const [left] = await db.select({ count: count() }).from(assignment_events)
   expect(left?.count).toBeLessThan(log.length - 100)
   for (const days of [90, 2000, undefined, undefined, 30]) {
-    await equipLog(owner, days)
+    await setUpTimescale(owner, days)
     // Refreshes the range of the policy.
     const [{ start } = {}] = await owner`
       select config->>'start_offset' as start from timescaledb_information.jobs
@@ -83,7 +83,7 @@ test('reports count events that were dropped, whatever HISTORY_DAYS was', async 
 
 test('the policy aggregates late events in one transaction', async () => {
   const { db, owner } = await openTakenOver()
-  await equipLog(owner)
+  await setUpTimescale(owner)
   const late = lastEvents(log)
     .filter(({ at }) => at > '2026-09-15')
     .map((last) => nextEvent(last, new Date(Date.parse(last.at) + MINUTE).toISOString(), {}))
@@ -105,12 +105,12 @@ test('a log that was in columns before it had positions is followed in order of 
   const withoutPositions = { ...journal, entries: journal.entries.filter(({ idx }) => idx < 5) }
   await writeFile(join(folder, 'meta/_journal.json'), JSON.stringify(withoutPositions))
   await applyMigrations(drizzle(owner), { migrationsFolder: folder })
-  await equipLog(owner)
+  await setUpTimescale(owner)
   await owner`
     insert into assignment_events
     select * from json_populate_recordset(null::assignment_events, ${JSON.stringify(log)}::text::json)`
   await compressOldChunks(owner)
-  expect(await migrate(url)).toMatchObject({ name: 'community' })
+  expect(await migrate(url)).toMatchObject({ level: 'community' })
   await copyPeople(ordinary, db)
   const isVisible = ({ creator, assignee, old_assignee }: NewEvent) =>
     [creator, assignee, old_assignee].includes(ada.id)

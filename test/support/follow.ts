@@ -2,7 +2,7 @@ import postgres from 'postgres'
 import { afterAll, expect } from 'vitest'
 import { app } from '../../src/app.ts'
 import { newId } from '../../src/crypto.ts'
-import { createHub, type Pace } from '../../src/events/hub.ts'
+import { Hub, type Intervals } from '../../src/events/hub.ts'
 import type { Docket } from './fixtures.ts'
 import { openServices } from './runtimes.ts'
 import { assignmentActions, type Block, type Person, readStream } from './stream.ts'
@@ -12,7 +12,7 @@ export async function openStreams(docket: Docket) {
   const { createUser, db, url, now, clock } = docket
   const { services, close } = openServices({ url, now, environment: {} })
   const owner = postgres(url, { max: 4, onnotice: () => {} })
-  const hubs = new Set<ReturnType<typeof createHub>>()
+  const hubs = new Set<Hub>()
   afterAll(async () => {
     for (const hub of hubs) hub.close()
     await Promise.all([close(), owner.end()])
@@ -21,8 +21,8 @@ export async function openStreams(docket: Docket) {
   await assignmentActions(docket).create(await createUser())
 
   /** Starts a hub with its own intervals. */
-  function startHub(pace: Pace, database = db) {
-    const hub = createHub(database, { ...services, tick: 10, ...pace })
+  function startHub(intervals: Partial<Intervals>, database = db) {
+    const hub = new Hub(database, { ...services, pollInterval: 10, ...intervals })
     hubs.add(hub)
     return hub
   }

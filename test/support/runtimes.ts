@@ -8,7 +8,7 @@ import { app } from '../../src/app.ts'
 import { createBackground } from '../../src/background.ts'
 import { connect } from '../../src/database/connect.ts'
 import { purgeExpired } from '../../src/database/purge.ts'
-import { createHub } from '../../src/events/hub.ts'
+import { Hub } from '../../src/events/hub.ts'
 import { createMailer } from '../../src/mail/mailer.ts'
 import { createNodeKdf } from '../../src/node/kdf.ts'
 import type { Services } from '../../src/services.ts'
@@ -49,7 +49,7 @@ export function openServices({ url, environment, now, kdf = 'quick', options }: 
   })
   const log = pino({ level: settings.LOG_LEVEL, formatters: { level: (level) => ({ level }) } }, stream)
   const { runInBackground, drain } = createBackground(log)
-  const hub = createHub(db, { now, log, runInBackground, tick: 10 })
+  const hub = new Hub(db, { now, log, runInBackground, pollInterval: 10 })
   const createKdf = kdf === 'real' ? createNodeKdf : createQuickKdf
   const services: Omit<Services, 'address'> = {
     db,

@@ -3,28 +3,20 @@ import { existsSync } from 'node:fs'
 import fc from 'fast-check'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import {
-  CHART_POLICY,
-  drawFlow,
-  drawThroughput,
-  type Flow,
-  type Report,
-  type Throughput,
-} from '../../src/reports/charts.ts'
+import { drawFlow, drawThroughput } from '../../src/reports/charts.ts'
+import type { EventCounts, Report, StatusCounts } from '../../src/reports/reports.ts'
+import { CHART_POLICY } from '../../src/reports/svg.ts'
 
 const EVENTS = { created: 'blue', started: 'orange', done: 'green', error: 'vermilion', deleted: 'grey' } as const
 const [BOTTOM, TOP, LEFT, RIGHT] = [364, 108, 64, 928]
 const MINUTES = { hour: 60, day: 1440, week: 10_080, month: 43_830 }
 
 type Options = { bucket?: Report<unknown>['bucket']; from?: string; timezone?: string }
-type Counts = Omit<Throughput & Flow, 'start'>
+type Counts = EventCounts & StatusCounts
+type Filled = Report<{ start: string } & Counts>
 
 /** A report of so many buckets, each with the counts that `fill` gives it, and nothing else. */
-function report(
-  size: number,
-  fill: (index: number) => Partial<Counts>,
-  options: Options = {},
-): Report<Throughput & Flow> {
+function report(size: number, fill: (index: number) => Partial<Counts>, options: Options = {}): Filled {
   const { bucket = 'day', from = '2026-11-01T00:00:00.000Z', timezone = 'UTC' } = options
   const at = (index: number) => new Date(Date.parse(from) + index * MINUTES[bucket] * 60_000).toISOString()
   const none = { created: 0, started: 0, done: 0, error: 0, deleted: 0, todo: 0, 'in progress': 0 }
@@ -196,7 +188,7 @@ describe.each([
     const svg = draw(report(3, busy, { timezone: `"'/><script>alert(1)</script>&amp;\u0000\uFFFF\uD800` }))
     expect(svg).not.toContain('<script')
     expect(svg).toContain(
-      'UTC (&#34;&#39;/&#62;&#60;script&#62;alert(1)&#60;/script&#62;&#38;amp;\uFFFD\uFFFD\uFFFD is not',
+      'UTC (&quot;&#39;/&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;amp;\uFFFD\uFFFD\uFFFD is not',
     )
     expect(labelsOf(svg)).toEqual(['1 Nov', '2 Nov', '3 Nov'])
   })
@@ -277,14 +269,14 @@ describe.runIf(existsSync('/usr/bin/chromium'))('in a browser', () => {
     await page.goto('http://charts.test/')
   }
 
-  const reports: [string, Report<Throughput & Flow>][] = [
+  const reports: [string, Filled][] = [
     ['a day of hours', report(24, busy, { bucket: 'hour', timezone: 'Asia/Kolkata' })],
     ['two days of hours', report(48, busy, { bucket: 'hour' })],
     ['thirty days', report(30, busy)],
     ['a hundred days', report(100, busy)],
     ['a year of weeks', report(52, busy, { bucket: 'week', timezone: 'America/Argentina/ComodRivadavia' })],
     ['ten years of months', report(120, busy, { bucket: 'month' })],
-    ...(['hour', 'day', 'week', 'month'] as const).map((bucket): [string, Report<Throughput & Flow>] => [
+    ...(['hour', 'day', 'week', 'month'] as const).map((bucket): [string, Filled] => [
       `a thousand buckets by ${bucket}`,
       report(1000, busy, { bucket, from: '1990-08-30T00:00:00.000Z' }),
     ]),

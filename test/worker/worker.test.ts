@@ -127,7 +127,7 @@ test('a wrong setting gives the client a problem and is explained in the log', a
   })
   expect(JSON.stringify(body)).not.toContain('SESSION_DAYS')
   await other.drain()
-  expect(other.logLines().join()).toContain('SESSION_DAYS is not usable: it should be a number of days from 1 to 3650.')
+  expect(other.logLines().join()).toContain('SESSION_DAYS must be a number of days from 1 to 3650, for example 30.')
 })
 
 test('only the files of Swagger UI are served, with security headers', async () => {

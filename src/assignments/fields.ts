@@ -1,0 +1,26 @@
+import { type SQL, sql } from 'drizzle-orm'
+
+// The SQL projections, the log's insert, the list of changed fields and the response schemas derive from these lists.
+
+/** The fields that a client can write. */
+export const writableFields = ['name', 'description', 'status', 'assignee'] as const
+
+/** The fields that an assignment and its events share. An event has their values after the change. */
+export const loggedFields = [...writableFields, 'creator', 'version'] as const
+
+/** The fields of an assignment in a response. */
+export const assignmentFields = ['id', ...writableFields, 'creator', 'created_at', 'updated_at', 'version'] as const
+
+/** The fields of an event in a response. */
+export const eventFields = ['id', 'at', 'kind', 'actor', 'assignment', ...loggedFields, 'changed'] as const
+
+/** Returns the columns of a table for a select list, such as `a.name, a.status`. */
+export const columnsOf = (table: string, fields: readonly string[]): SQL =>
+  sql.raw(fields.map((field) => `${table}.${field}`).join(', '))
+
+/** Returns a copy of an object with some of its fields. */
+export function pick<T, K extends keyof T>(object: T, fields: readonly K[]): Pick<T, K> {
+  const copy = {} as Pick<T, K>
+  for (const field of fields) copy[field] = object[field]
+  return copy
+}

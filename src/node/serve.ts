@@ -1,0 +1,147 @@
+import type { Server } from 'node:http'
+import { type AddressInfo, isIPv6 } from 'node:net'
+import pino from 'pino'
+import manifest from '../../package.json' with { type: 'json' }
+import { app } from '../app.ts'
+import { createBackground } from '../background.ts'
+import { connect } from '../database/connect.ts'
+import { purgeExpired } from '../database/purge.ts'
+import { openSocket } from '../database/socket.ts'
+import { demoGreeting, fillDemo } from '../demo/seed.ts'
+import { Hub } from '../events/hub.ts'
+import { createMailer } from '../mail/mailer.ts'
+import type { Services } from '../services.ts'
+import { type Settings, StartupError, warnAboutRateLimits } from '../settings.ts'
+import { getAsset } from './assets.ts'
+import { assertMigrated, migrate, nameOf, openDatabase } from './database.ts'
+import { createNodeKdf } from './kdf.ts'
+import { createHttpServer, stopServer } from './server.ts'
+
+/** Milliseconds that open requests may take after the signal to stop. */
+const GRACE_MS = 10_000
+
+const HOUR_MS = 3_600_000
+
+/**
+ * Serves the API until SIGINT or SIGTERM, and then stops gracefully: open requests and background tasks are finished. Throws
+ * a StartupError if the server cannot start.
+ */
+export async function serve(settings: Settings, { isDemo }: { isDemo: boolean }) {
+  // Registered before start-up, so that an early signal stops the server as soon as it is up. A repeated signal ends the
+  // process at once, since these listeners are gone by then.
+  const stopSignal = new Promise((resolve) => process.once('SIGINT', resolve).once('SIGTERM', resolve))
+  const resources = await openServices(settings)
+  const { services, drain, close } = resources
+  const { server, metrics } = await start(resources, isDemo).catch(async (error) => {
+    await close()
+    throw error
+  })
+  const purge = () => services.runInBackground(() => purgeExpired(services.db, new Date()))
+  const purging = setInterval(purge, HOUR_MS)
+  purge()
+  warnAboutRateLimits(settings, services.log)
+  console.log(greeting(settings, server.address() as AddressInfo, isDemo))
+
+  await stopSignal
+  clearInterval(purging)
+  services.hub.close()
+  const grace = setTimeout(() => server.closeAllConnections(), GRACE_MS)
+  await stopServer(server)
+  clearTimeout(grace)
+  await drain()
+  await close()
+  metrics?.close()
+  process.exit(0)
+}
+
+type Resources = Awaited<ReturnType<typeof openServices>>
+
+async function openServices(settings: Settings) {
+  const log = pino({
+    level: settings.LOG_LEVEL,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (level) => ({ level }) },
+  })
+  const { runInBackground, drain } = createBackground(log)
+  const { url, stop } = await openDatabase(settings)
+  const { db, close } = connect(url, { socket: openSocket })
+  const now = () => new Date()
+  const services = {
+    db,
+    settings,
+    log,
+    runInBackground,
+    now,
+    hub: new Hub(db, { now, log, runInBackground }),
+    kdf: createNodeKdf(settings.PASSWORD_HASHER ?? 'pbkdf2_sha256'),
+    sendMail: createMailer(settings, console.log),
+    asset: getAsset,
+  } satisfies Omit<Services, 'address'>
+  return { services, url, drain, close: () => close().then(stop) }
+}
+
+async function start({ services, url }: Resources, isDemo: boolean) {
+  const { db, settings } = services
+  await assertMigrated(db, url)
+  // Loaded only when needed, because prom-client takes memory.
+  const metrics = settings.METRICS_PORT
+    ? await (await import('./metrics.ts')).serveMetrics(settings.METRICS_PORT)
+    : undefined
+  if (isDemo) await addDemoData(url, services)
+  const server = createHttpServer(
+    (request, address) => app.fetch(request, { ...services, address, observe: metrics?.observe }),
+    settings.HOST,
+  )
+  await listen(server, settings)
+  return { server, metrics }
+}
+
+async function addDemoData(url: string, { kdf, now, settings }: Resources['services']) {
+  const outcome = await fillDemo(url, kdf, now())
+  if (outcome === 'refused') {
+    throw new StartupError(
+      `The database ${nameOf(url)} has accounts that do not belong to the demo. The demo needs an empty database: ${
+        settings.DATABASE_URL ? 'set DATABASE_URL to one.' : 'DATA_DIR=.data/demo npm run demo'
+      }`,
+    )
+  }
+  // The demo's events are dated in the past, where TimescaleDB aggregates them only when the database is migrated again.
+  if (outcome === 'filled') await migrate(url, settings.HISTORY_DAYS)
+}
+
+/** Resolves when the server listens, and rejects with a StartupError if it cannot. */
+function listen(server: Server, { HOST, PORT }: Settings) {
+  return new Promise<void>((resolve, reject) => {
+    const rejectWith = ({ code }: NodeJS.ErrnoException) => reject(new StartupError(explain(code, HOST, PORT)))
+    // The backlog is the default limit of Linux. If it is full in a burst, TCP retries only after one to three seconds.
+    server.once('error', rejectWith).listen({ port: PORT, host: HOST, backlog: 4096 }, resolve)
+  })
+}
+
+function explain(code: string | undefined, HOST: string, PORT: number) {
+  if (code === 'EADDRINUSE') {
+    return `Port ${PORT} on ${HOST} is already in use. Choose another port: PORT=${PORT + 1} npm start`
+  }
+  if (code === 'EACCES') {
+    return `This user is not allowed to listen on port ${PORT}. Choose a port above 1023: PORT=8000 npm start`
+  }
+  return `Docket cannot listen on ${HOST}:${PORT} (${code}). Check HOST and PORT.`
+}
+
+function greeting(settings: Settings, { address, port }: AddressInfo, isDemo: boolean) {
+  const { DATABASE_URL, DATA_DIR, RESEND_API_KEY, RATE_LIMITS } = settings
+  const origin = `http://${isIPv6(address) ? `[${address}]` : address}:${port}`
+  const database = DATABASE_URL ? nameOf(DATABASE_URL) : `embedded PostgreSQL in ${DATA_DIR}`
+  const mail = RESEND_API_KEY ? 'sent by Resend' : 'printed here with its codes (to send it, set RESEND_API_KEY)'
+  const limits = RATE_LIMITS === 'off' ? '  Rate limits    off: passwords and codes can be guessed without limit\n' : ''
+  return `
+Docket ${manifest.version} is running.
+
+  API and docs   ${origin}/docs/
+  Database       ${database}
+  Mail           ${mail}
+${limits}${isDemo ? demoGreeting(origin, new Date()) : ''}
+Press Ctrl-C to stop.
+`
+}
