@@ -40,7 +40,7 @@ describe.each(pages)('%s', (page) => {
 function pathsIn(markdown: string): string[] {
   const spans = [...withoutCodeBlocks(markdown).matchAll(/`([^`\n]+)`/g)].map(([, code]) => code as string)
   return spans
-    .filter((code) => /^(test|src|bench|drizzle|docs|\.ci)\/[\w./{},*-]*$/.test(code))
+    .filter((code) => /^(test|src|bench|docs|\.ci)\/[\w./{},*-]*$/.test(code))
     .flatMap(expandBraces)
     .map((path) => path.replace(/\*.*$/, ''))
 }
