@@ -81,7 +81,7 @@ test('without a provider a mail is printed, with its code on a separate line', a
   const printed: string[] = []
   await createMailer(readSettings({}), (text) => printed.push(text))(reset)
   expect(printed).toHaveLength(1)
-  const shown = printed[0]?.split('\n') ?? []
-  expect(shown[0]).toMatch(/^╭─ Mail to ada@example\.com ─+$/)
-  expect(shown).toContain(`│ ${CODE}`)
+  const lines = printed[0]?.split('\n') ?? []
+  expect(lines[0]).toMatch(/^╭─ Mail to ada@example\.com ─+$/)
+  expect(lines).toContain(`│ ${CODE}`)
 })

@@ -7,21 +7,21 @@ const docket = await openDocket({ CORS_ORIGINS: 'https://app.example.com' })
 const { call, logIn, createUser, newestCode, advance, resend, drain } = docket
 
 const signUp = (body: object) => call('POST', '/accounts/signup/', { body })
-const askReset = (email: string) => call('POST', '/accounts/password-reset/', { body: { email } })
+const requestReset = (email: string) => call('POST', '/accounts/password-reset/', { body: { email } })
 const activate = (code: string) => call('POST', '/accounts/activate-account/', { body: { code } })
 
 describe('the existence of an account', () => {
   test('cannot be told from when a rate limit begins or ends', async () => {
     const known = (await createUser()).email
-    const courses = []
+    const runs = []
     for (const email of [known, 'nobody@probe.example']) {
       const from = email === known ? '192.0.2.1' : '192.0.2.2'
-      const course = []
-      for (let tries = 0; tries < 12; tries++) course.push(comparable(await logIn(email, 'wrong', { from })))
-      courses.push(course)
+      const responses = []
+      for (let tries = 0; tries < 12; tries++) responses.push(comparable(await logIn(email, 'wrong', { from })))
+      runs.push(responses)
     }
-    expect(courses[0]?.at(-1)).toMatchObject({ status: 429 })
-    expect(courses[1]).toEqual(courses[0])
+    expect(runs[0]?.at(-1)).toMatchObject({ status: 429 })
+    expect(runs[1]).toEqual(runs[0])
   })
 })
 
@@ -38,9 +38,9 @@ test('guessing codes from many addresses does not block the real code', async ()
 test('other spellings of an address do not send more mails to it', async () => {
   const { email } = await createUser({ email: 'victim@inbox.example' })
   const before = resend.sent.length
-  for (let asked = 0; asked < 40; asked++) {
-    const spelling = [email, email.toUpperCase(), email.replace('v', 'V'), 'victim@INBOX.example'][asked % 4] as string
-    expect(await askReset(spelling)).toMatchObject({ status: 202 })
+  for (let round = 0; round < 40; round++) {
+    const spelling = [email, email.toUpperCase(), email.replace('v', 'V'), 'victim@INBOX.example'][round % 4] as string
+    expect(await requestReset(spelling)).toMatchObject({ status: 202 })
     expect(await signUp(createSignupBody(spelling))).toMatchObject({ status: 202 })
     advance(80)
   }
@@ -50,17 +50,17 @@ test('other spellings of an address do not send more mails to it', async () => {
 })
 
 describe('a sign-up with the address of somebody else', () => {
-  const theirs = 'stolen horse battery'
+  const attackersPassword = 'stolen horse battery'
   const steps = {
-    'attacker signs up': (email: string) => signUp({ ...createSignupBody(email), password: theirs }),
-    'attacker logs in': (email: string) => logIn(email, theirs),
-    'attacker asks for a reset': askReset,
-    'owner signs up': async (email: string, mine: Json) => {
+    'attacker signs up': (email: string) => signUp({ ...createSignupBody(email), password: attackersPassword }),
+    'attacker logs in': (email: string) => logIn(email, attackersPassword),
+    'attacker asks for a reset': requestReset,
+    'owner signs up': async (email: string, owner: Json) => {
       await signUp(createSignupBody(email))
-      mine.code = await newestCode()
+      owner.code = await newestCode()
     },
-    'owner activates': async (_: string, mine: Json) =>
-      expect(await activate(mine.code)).toMatchObject({ status: 200 }),
+    'owner activates': async (_: string, owner: Json) =>
+      expect(await activate(owner.code)).toMatchObject({ status: 200 }),
     'owner logs in': (email: string) => logIn(email, PASSWORD),
   }
   type Step = keyof typeof steps
@@ -86,15 +86,15 @@ describe('a sign-up with the address of somebody else', () => {
     const step = docket.services ? 1 : 9
     for (const [index, order] of orders.filter((_, index) => index % step === 0).entries()) {
       const email = `owner${index}@order.example`
-      const mine: Json = {}
+      const owner: Json = {}
       for (const step of order) {
         advance(61)
-        const answer = await steps[step](email, mine)
+        const response = await steps[step](email, owner)
         await drain()
-        if (step === 'attacker logs in') expect(answer?.status, order.join()).not.toBe(200)
-        if (step === 'owner logs in') expect(answer?.status, order.join()).toBe(200)
+        if (step === 'attacker logs in') expect(response?.status, order.join()).not.toBe(200)
+        if (step === 'owner logs in') expect(response?.status, order.join()).toBe(200)
       }
-      expect((await logIn(email, theirs)).status, order.join()).toBe(401)
+      expect((await logIn(email, attackersPassword)).status, order.join()).toBe(401)
       expect((await logIn(email, PASSWORD)).status, order.join()).toBe(200)
     }
   })
@@ -145,7 +145,7 @@ test('no value in a stolen database is a token, code or password', async () => {
 
 describe('an assignment of other users', async () => {
   const [ada, eve] = [await createUser(), await createUser()]
-  const made = (await call('POST', '/assignments/', { token: ada.token, body: { name: 'Secret plan' } })).body
+  const assignment = (await call('POST', '/assignments/', { token: ada.token, body: { name: 'Secret plan' } })).body
   const { body: document } = await call('GET', '/openapi.json')
   const operations = Object.entries<Json>(document.paths).flatMap(([path, item]) =>
     Object.entries<Json>(item).map(([method, operation]): [string, string, Json] => [
@@ -155,26 +155,26 @@ describe('an assignment of other users', async () => {
     ]),
   )
 
-  const ofOne = operations.filter(([, path]) => path.startsWith('/assignments/{id}/'))
-  test.each(ofOne)('is a 404 like an unknown id: %s %s', async (method, path, { requestBody }) => {
-    const answers = []
-    for (const id of [made.id, newId(new Date()), made.id.toUpperCase(), 'no-uuid']) {
+  const itemOperations = operations.filter(([, path]) => path.startsWith('/assignments/{id}/'))
+  test.each(itemOperations)('is a 404 like an unknown id: %s %s', async (method, path, { requestBody }) => {
+    const responses = []
+    for (const id of [assignment.id, newId(new Date()), assignment.id.toUpperCase(), 'no-uuid']) {
       for (const headers of [{}, { 'If-Match': '"1"' }, { 'If-None-Match': '*' }] as Record<string, string>[]) {
         const body = requestBody?.content['application/json'].example
-        answers.push(comparable(await call(method, path.replace('{id}', id), { token: eve.token, body, headers })))
+        responses.push(comparable(await call(method, path.replace('{id}', id), { token: eve.token, body, headers })))
       }
     }
-    expect(new Set(answers.map((answer) => JSON.stringify(answer))).size, JSON.stringify(answers)).toBe(1)
-    expect(answers[0]).toMatchObject({ status: 404 })
+    expect(new Set(responses.map((response) => JSON.stringify(response))).size, JSON.stringify(responses)).toBe(1)
+    expect(responses[0]).toMatchObject({ status: 404 })
   })
 
-  const ofMany = operations.filter(
+  const collectionOperations = operations.filter(
     ([method, path]) => method === 'GET' && /^\/assignments\/(?!.*[{])(?!events)/.test(path),
   )
-  test.each(ofMany)('does not show with any query: %s %s', async (_, path, { parameters }) => {
+  test.each(collectionOperations)('does not show with any query: %s %s', async (_, path, { parameters }) => {
     const newcomer = await createUser()
     const names = parameters.map(({ name }: Json) => name)
-    const queries = { assignee: ada.id, creator: ada.id, search: 'Secret', count: 'true', as_of: made.created_at }
+    const queries = { assignee: ada.id, creator: ada.id, search: 'Secret', count: 'true', as_of: assignment.created_at }
     for (const [name, value] of [['', ''], ...Object.entries(queries)].filter(
       ([name]) => !name || names.includes(name),
     )) {
@@ -182,10 +182,10 @@ describe('an assignment of other users', async () => {
         ...(names.includes('count') && { count: 'true' }),
         ...(name && { [name]: value }),
       })
-      const shown = comparable(await call('GET', `${path}?${query}`, { token: eve.token }))
-      expect(shown.status).toBe(200)
-      expect(shown.text).not.toMatch(/Secret|:[1-9]\d*[,}]/)
-      expect(comparable(await call('GET', `${path}?${query}`, { token: newcomer.token }))).toEqual(shown)
+      const response = comparable(await call('GET', `${path}?${query}`, { token: eve.token }))
+      expect(response.status).toBe(200)
+      expect(response.text).not.toMatch(/Secret|:[1-9]\d*[,}]/)
+      expect(comparable(await call('GET', `${path}?${query}`, { token: newcomer.token }))).toEqual(response)
     }
   })
 })
@@ -205,8 +205,12 @@ describe('hostile input', () => {
     'a@b..example',
   ])('cannot add a recipient or a header to a mail: %j', async (email) => {
     const before = resend.sent.length
-    for (const answer of [await askReset(email), await signUp(createSignupBody(email)), await logIn(email, PASSWORD)]) {
-      expect(answer).toMatchObject({ status: 400, body: { errors: [{ pointer: '/email' }] } })
+    for (const response of [
+      await requestReset(email),
+      await signUp(createSignupBody(email)),
+      await logIn(email, PASSWORD),
+    ]) {
+      expect(response).toMatchObject({ status: 400, body: { errors: [{ pointer: '/email' }] } })
     }
     await drain()
     expect(resend.sent).toHaveLength(before)
@@ -267,13 +271,13 @@ describe('hostile input', () => {
     '',
   ])('does not pass as an allowed origin: %s', async (Origin) => {
     const { token } = await createUser()
-    const asked = { Origin, 'Access-Control-Request-Method': 'POST' }
-    for (const answer of [
+    const preflight = { Origin, 'Access-Control-Request-Method': 'POST' }
+    for (const response of [
       await call('GET', '/accounts/', { token, headers: { Origin } }),
-      await call('OPTIONS', '/accounts/login/', { headers: asked }),
+      await call('OPTIONS', '/accounts/login/', { headers: preflight }),
     ]) {
-      expect(answer.headers.get('Access-Control-Allow-Origin')).toBe(null)
-      expect(answer.headers.get('Access-Control-Allow-Credentials')).toBe(null)
+      expect(response.headers.get('Access-Control-Allow-Origin')).toBe(null)
+      expect(response.headers.get('Access-Control-Allow-Credentials')).toBe(null)
     }
   })
 

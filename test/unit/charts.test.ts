@@ -25,8 +25,13 @@ function report(size: number, fill: (index: number) => Partial<Counts>, options:
 }
 
 const busy = (index: number) => ({
-  ...{ created: (index * 7) % 19, started: (index * 5) % 17, deleted: index % 2, todo: 20 + (index % 7) },
-  ...{ done: 3 * index, error: index % 3, 'in progress': 5 + (index % 4) },
+  created: (index * 7) % 19,
+  started: (index * 5) % 17,
+  deleted: index % 2,
+  todo: 20 + (index % 7),
+  done: 3 * index,
+  error: index % 3,
+  'in progress': 5 + (index % 4),
 })
 
 const shape = (svg: string, colour: string) =>
@@ -245,7 +250,7 @@ describe('dates are written in the report’s own time zone', () => {
 describe.runIf(existsSync('/usr/bin/chromium'))('in a browser', () => {
   let browser: Browser
   let page: Page
-  const complaints: string[] = []
+  const errors: string[] = []
 
   beforeAll(async () => {
     browser = await chromium.launch({
@@ -257,7 +262,7 @@ describe.runIf(existsSync('/usr/bin/chromium'))('in a browser', () => {
       ]),
     })
     page = await browser.newPage({ viewport: { width: 960, height: 420 } })
-    page.on('console', (message) => complaints.push(message.text()))
+    page.on('console', (message) => errors.push(message.text()))
   })
   afterAll(() => browser.close())
 
@@ -286,11 +291,11 @@ describe.runIf(existsSync('/usr/bin/chromium'))('in a browser', () => {
     ['a hostile time zone', report(3, busy, { timezone: '"/><script>alert(1)</script>&]]>\u0000' })],
   ]
 
-  test.each(reports)('%s: well-formed XML, whose texts neither overlap nor leave the picture', async (_, given) => {
+  test.each(reports)('%s: well-formed XML, whose texts neither overlap nor leave the picture', async (_, data) => {
     for (const draw of [drawThroughput, drawFlow]) {
-      await open(draw(given))
+      await open(draw(data))
       expect(await page.locator('parsererror, script').count()).toBe(0)
-      expect(await page.locator('svg > title').textContent()).toContain(` by ${given.bucket}`)
+      expect(await page.locator('svg > title').textContent()).toContain(` by ${data.bucket}`)
       const boxes: Box[] = await page.evaluate(
         `[...document.querySelectorAll('svg > text')].map((text) => text.getBoundingClientRect().toJSON())`,
       )
@@ -302,7 +307,7 @@ describe.runIf(existsSync('/usr/bin/chromium'))('in a browser', () => {
         expect(boxes.slice(index + 1).filter((other) => !isApart(box, other))).toEqual([])
       }
     }
-    expect(complaints).toEqual([])
+    expect(errors).toEqual([])
   })
 
   test('its own style makes it dark where that is preferred', async () => {
@@ -311,7 +316,7 @@ describe.runIf(existsSync('/usr/bin/chromium'))('in a browser', () => {
     expect(await background()).toBe('rgb(255, 255, 255)')
     await page.emulateMedia({ colorScheme: 'dark' })
     expect(await background()).toBe('rgb(21, 24, 29)')
-    expect(complaints).toEqual([])
+    expect(errors).toEqual([])
   })
 })
 

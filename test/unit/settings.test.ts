@@ -10,11 +10,17 @@ test('nothing set gives the defaults, and an empty value counts as none', () => 
 
 test('what is set is read', () => {
   const settings = {
-    ...{ PORT: '80', DATABASE_URL: 'postgres://u:p@h/d', CORS_ORIGINS: 'https://a.example, http://localhost:5173' },
-    ...{ TRUST_PROXY: 'true', RESEND_API_KEY: 're_x', MAIL_FROM: 'Docket <a@b.example>' },
+    PORT: '80',
+    DATABASE_URL: 'postgres://u:p@h/d',
+    CORS_ORIGINS: 'https://a.example, http://localhost:5173',
+    TRUST_PROXY: 'true',
+    RESEND_API_KEY: 're_x',
+    MAIL_FROM: 'Docket <a@b.example>',
   }
   expect(readSettings(settings)).toMatchObject({
-    ...{ PORT: 80, TRUST_PROXY: true, CORS_ORIGINS: ['https://a.example', 'http://localhost:5173'] },
+    PORT: 80,
+    TRUST_PROXY: true,
+    CORS_ORIGINS: ['https://a.example', 'http://localhost:5173'],
   })
 })
 
