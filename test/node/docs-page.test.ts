@@ -1,18 +1,12 @@
-import { type Browser, chromium, type Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import { afterAll, expect, test } from 'vitest'
+import { launchChromium } from '../support/chromium.ts'
 import { cloneDatabase, createSignupBody, PASSWORD } from '../support/fixtures.ts'
 import { startServer } from '../support/process.ts'
 
 const server = startServer({ DATABASE_URL: await cloneDatabase() })
 const url = await server.url()
-const browser: Browser = await chromium.launch({
-  executablePath: '/usr/bin/chromium',
-  args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'].concat([
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-  ]),
-})
+const browser = await launchChromium()
 
 afterAll(async () => {
   await browser.close()
