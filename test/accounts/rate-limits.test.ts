@@ -117,7 +117,7 @@ describe('mail', () => {
   })
 })
 
-test('a client may try 30 wrong codes in ten minutes, of both purposes together', async () => {
+test('a client may try 30 wrong codes of any purpose in ten minutes', async () => {
   await signUp('right@example.com')
   const code = await newestCode()
   const from = '192.0.2.7'

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { connect } from '../../src/database/connect.ts'
-import { cloneDatabase, openDocket, PASSWORD } from '../support/fixtures.ts'
+import { openDocket, PASSWORD } from '../support/fixtures.ts'
 import { until } from '../support/wait.ts'
 
 const docket = await openDocket({ CORS_ORIGINS: 'https://app.example.com' })
@@ -169,35 +169,30 @@ describe('CORS', () => {
 })
 
 describe('a database that fails', () => {
-  const requestOver = async (database: string, path: string, method = 'GET') => {
-    const { call } = await openDocket({}, { database })
-    const { status, headers, body } = await call(method, path, {
-      token: 'dkt_x',
-      ...(method === 'POST' && { body: LOGIN }),
-    })
-    return { status, retry: headers.get('Retry-After'), body }
-  }
-  const unreachable = 'postgres://docket:secret@127.0.0.1:1/docket'
-
   test('gives a 503 with Retry-After, also from readyz', async () => {
+    const { call } = await openDocket({}, { database: 'postgres://docket:secret@127.0.0.1:1/docket' })
     for (const [method, path] of [
       ['GET', '/accounts/'],
       ['POST', '/accounts/login/'],
       ['GET', '/readyz'],
     ] as const) {
-      const { status, retry, body } = await requestOver(unreachable, path, method)
-      expect({ status, retry, code: body.code }).toEqual({ status: 503, retry: '2', code: 'unavailable' })
+      const options = { token: 'dkt_x', ...(method === 'POST' && { body: LOGIN }) }
+      const { status, headers, body } = await call(method, path, options)
+      const retryAfter = headers.get('Retry-After')
+      expect({ status, retryAfter, code: body.code }).toEqual({ status: 503, retryAfter: '2', code: 'unavailable' })
       expect(JSON.stringify(body)).not.toMatch(/127\.0\.0\.1|secret|ECONN/)
     }
-    expect(await requestOver(unreachable, '/healthz')).toMatchObject({ status: 200 })
+    expect(await call('GET', '/healthz')).toMatchObject({ status: 200 })
   })
 
   test('gives a 503 if its name or user is wrong', async () => {
-    const wrong = new URL(docket.url)
-    wrong.pathname = '/does_not_exist'
-    expect(await requestOver(wrong.href, '/accounts/')).toMatchObject({ status: 503 })
-    wrong.username = 'nobody'
-    expect(await requestOver(wrong.href, '/accounts/')).toMatchObject({ status: 503 })
+    const [wrongName, wrongUser] = [new URL(docket.url), new URL(docket.url)]
+    wrongName.pathname = '/does_not_exist'
+    wrongUser.username = 'nobody'
+    for (const { href } of [wrongName, wrongUser]) {
+      const { call } = await openDocket({}, { database: href })
+      expect(await call('GET', '/accounts/', { token: 'dkt_x' })).toMatchObject({ status: 503 })
+    }
   })
 
   test('gives a 503 after a timeout if a table is locked', async () => {
@@ -215,15 +210,11 @@ describe('a database that fails', () => {
   })
 
   test('is not ready before it is migrated', async () => {
-    const url = await cloneDatabase()
-    const { db, close } = connect(url)
-    await db.execute('drop schema drizzle cascade')
-    expect(await requestOver(url, '/readyz')).toMatchObject({
-      status: 503,
-      body: { detail: 'The database is not migrated.' },
-    })
-    await close()
     expect(await call('GET', '/readyz')).toMatchObject({ status: 200 })
+    const { call: callOther, db } = await openDocket()
+    await db.execute('drop schema drizzle cascade')
+    const response = await callOther('GET', '/readyz')
+    expect(response).toMatchObject({ status: 503, body: { detail: 'The database is not migrated.' } })
   })
 })
 

@@ -27,7 +27,7 @@ async function tryOut(page: Page, operation: string, body?: object, tag = 'Accou
   }
 }
 
-test('Swagger UI leads from sign-up to a chart and loads from this server only', async () => {
+test('Swagger UI leads from sign-up to a chart, using this server only', async () => {
   const page = await browser.newPage({ viewport: { width: 1280, height: 1600 } })
   const errors: string[] = []
   const hosts = new Set<string>()

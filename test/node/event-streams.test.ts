@@ -165,7 +165,7 @@ describe('an event stream', () => {
   })
 })
 
-test('the hub queries once an interval for all streams, and not without streams', async () => {
+test('the hub queries once an interval, and not at all without streams', async () => {
   const pollInterval = 25
   const queryTimes: number[] = []
   const { db, close } = connect(url, { max: 4, debug: () => queryTimes.push(performance.now()) })

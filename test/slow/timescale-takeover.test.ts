@@ -97,7 +97,7 @@ test('the policy aggregates late events in one transaction', async () => {
   expect(await countAggregated(owner)).toBe(log.length + late.length)
 })
 
-test('a log that was in columns before it had positions is followed in order of time', async () => {
+test('events in columns that get positions later are delivered in order', async () => {
   const { url, owner, db, request, readEvents } = await openPlain()
   await owner`create extension timescaledb`
   const folder = await temporaryFolder()

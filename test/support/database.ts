@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import postgres from 'postgres'
@@ -44,6 +44,7 @@ async function disallowConnections(admin: postgres.Sql, name: string) {
 async function openTemporary() {
   const folder = await mkdtemp(join(tmpdir(), 'docket-test-'))
   const { url, stop } = await openEmbeddedPostgres(folder)
+  await makeQuick(url, folder)
   return {
     url,
     stop: async () => {
@@ -51,4 +52,15 @@ async function openTemporary() {
       await rm(folder, { recursive: true })
     },
   }
+}
+
+/** Saves what tests do not need: waiting for the disk, and deriving a key for each connection. */
+async function makeQuick(url: string, folder: string) {
+  await writeFile(join(folder, 'postgres/cluster/pg_hba.conf'), 'host all all 127.0.0.1/32 trust\n')
+  const client = postgres(url, { max: 1 })
+  for (const setting of ['fsync', 'synchronous_commit', 'full_page_writes']) {
+    await client.unsafe(`alter system set ${setting} = off`)
+  }
+  await client`select pg_reload_conf()`
+  await client.end()
 }
