@@ -70,7 +70,7 @@ describe('an event stream', () => {
 
   test('sends heartbeats with a current cursor and ends after its lifetime', async () => {
     const [ada, bob] = [await createUser(), await createUser()]
-    const stream = await follow(ada, {}, {}, startHub({ heartbeatInterval: 20, maxLifetime: 2_000 }))
+    const stream = await follow(ada, {}, {}, startHub({ heartbeatInterval: 20, maxLifetime: 3_000 }))
     const first = await stream.next()
     expect(await stream.next()).toMatchObject({ comment: 'still here' })
     await create(bob)
