@@ -126,7 +126,7 @@ test.each(modes)('a look for all followers reads what is new and no more, with %
     asked.length = 0
     const page = await listEventsOfAudience(
       db,
-      { audience: [...audience], from: position, known: position, limit: 100 },
+      { audience: [...audience], from: position, mustExist: position, limit: 100 },
       now(),
     )
     expect(page).toMatchObject({ events: found ? [{ assignment: body.id }] : [] })
