@@ -9,7 +9,7 @@ import type { Logger } from './logger.ts'
 import type { Mail } from './mail/templates.ts'
 import type { Settings } from './settings.ts'
 
-/** What an entry point gives to every request, as Hono's bindings. The app takes nothing else from its runtime. */
+/** What an entry point gives to every request, as Hono's bindings. Everything that differs between the runtimes is here. */
 export type Services = {
   db: Database
   settings: Settings

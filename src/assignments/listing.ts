@@ -10,7 +10,7 @@ import { assignmentFields, columnsOf, pick } from './fields.ts'
 import { type Filter, matches, opaque, visibleParts } from './filter.ts'
 import { keyColumns, type Order, orderBy, rowsAfter, type SortKey, sortKeys, toPage } from './keyset.ts'
 
-/** Narrows a list. To add a filter, add it here, to `conditionsOf` and to the query of the route. */
+/** Narrows a list. A filter of lists alone is added here, to `conditionsOf` and to the query of the route. */
 export type ListFilter = Filter & {
   created_after?: string | undefined
   created_before?: string | undefined
