@@ -1,7 +1,8 @@
-// What a request costs: `npm run bench`, on Linux, against DATABASE_URL (a server on this machine where it may make a
-// database). ROWS and USERS size the data, EVENTS lengthens the log by as many over three years, SECONDS is each line's
-// time, ONLY picks lines by a pattern. DATABASE_URL=wasm is TimescaleDB's Community edition in WebAssembly, in this process,
-// whose CPU is then counted as the database's: slower than a server's, but of the same plans.
+// Measures the throughput, latency and CPU of requests: `DATABASE_URL=… npm run bench`, on Linux. It creates a database on that
+// server, which must run on this machine.
+// - ROWS and USERS are the numbers of assignments and users; EVENTS adds that many events over three years
+// - SECONDS is the duration of each measurement; ONLY selects measurements by a pattern
+// - DATABASE_URL=wasm uses TimescaleDB's Community edition in WebAssembly in this process: slower, but with the same plans
 import { existsSync, readFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import postgres from 'postgres'
@@ -36,7 +37,7 @@ const database = postgres(url.href, { max: 1, onnotice: () => {} })
 if (!exists) await seed(Number(ROWS), Number(USERS))
 if (community) await age()
 
-/** Does what the policies would: aggregates the log, and moves what is old into columns. */
+/** Aggregates the log and moves old chunks into columns, as the policies of TimescaleDB do. */
 async function age() {
   console.log(`${await logSize()} of log before columns`)
   await migrate(url.href)
@@ -55,10 +56,10 @@ async function logSize() {
   return log?.size as string
 }
 
-/** A user of a number: all ids are made of numbers, so that this file can name them. */
+/** Returns the id of a user, which is derived from a number. */
 const idOf = (number: number) => `01900000-0000-7000-8000-${String(number).padStart(12, '0')}`
 
-/** The first user sees 120,000 of the rows and a few, all others a few hundred; words are rare, middling and frequent. */
+/** Inserts the data. The first user sees more than 120,000 rows, the others a few hundred each. */
 async function seed(rows: number, users: number) {
   console.log(`Making ${rows} assignments of ${users} users in ${name} …`)
   const indexes = await database`
@@ -117,61 +118,70 @@ async function seed(rows: number, users: number) {
   await database.unsafe('vacuum analyze')
 }
 
-const LINES: Record<string, (turn: number) => { path: string; user?: number; method?: string; body?: object }> = {
-  'GET /accounts/': (turn) => ({ path: '/accounts/', user: 2 + (turn % 900) }),
-  list: (turn) => ({ path: '/assignments/', user: 2 + (turn % 900) }),
-  'list, of 120,000': () => ({ path: '/assignments/' }),
-  'status=done&ordering=-updated_at': (turn) => ({
-    path: '/assignments/?status=done&ordering=-updated_at',
-    user: 2 + (turn % 900),
-  }),
-  'status=done&ordering=-updated_at, of 120,000': () => ({ path: '/assignments/?status=done&ordering=-updated_at' }),
-  'search, rare': (turn) => ({ path: '/assignments/?search=quasar', user: 2 + (turn % 900) }),
-  'search, rare, of 120,000': () => ({ path: '/assignments/?search=quasar' }),
-  'search, middling': (turn) => ({ path: '/assignments/?search=umbrella', user: 2 + (turn % 900) }),
-  'search, middling, of 120,000': () => ({ path: '/assignments/?search=umbrella' }),
-  'search, frequent': (turn) => ({ path: '/assignments/?search=report', user: 2 + (turn % 900) }),
-  'search, frequent, of 120,000': () => ({ path: '/assignments/?search=report' }),
-  'page 5,000': () => ({ path: page5000 }),
-  read: (turn) => ({ path: `/assignments/${some(turn)}/` }),
-  create: (turn) => ({
-    ...{ path: '/assignments/', method: 'POST', user: 2 + (turn % 900) },
-    body: {
-      name: `Bench assignment ${turn}`,
-      description: 'Written by the benchmark, then removed again.',
-      status: 'in progress',
-      assignee: idOf(2 + ((turn * 7) % 900)),
-    },
-  }),
-  patch: (turn) => ({
-    ...{ path: `/assignments/${some(turn)}/`, method: 'PATCH' },
-    body: { status: ['todo', 'in progress', 'done', 'error'][Math.floor(Math.random() * 4)] },
-  }),
-  'follow, from now on': (turn) => ({ path: '/assignments/events/', user: 2 + (turn % 900) }),
-  'follow, from the start': (turn) => ({ path: '/assignments/events/?cursor=start&limit=100', user: 2 + (turn % 900) }),
-  'follow, from the start, of 120,000': () => ({ path: '/assignments/events/?cursor=start&limit=100' }),
-  'report, throughput of a month by day': (turn) => ({
-    ...{ path: `/assignments/reports/throughput/?${month(turn)}`, user: 2 + (turn % 900) },
-  }),
-  'report, flow of a month by day': (turn) => ({
-    ...{ path: `/assignments/reports/flow/?${month(turn)}`, user: 2 + (turn % 900) },
-  }),
-  'count, frequent, of 120,000': () => ({ path: '/assignments/?search=report&count=true' }),
-}
+const MEASUREMENTS: Record<string, (round: number) => { path: string; user?: number; method?: string; body?: object }> =
+  {
+    'GET /accounts/': (round) => ({ path: '/accounts/', user: 2 + (round % 900) }),
+    list: (round) => ({ path: '/assignments/', user: 2 + (round % 900) }),
+    'list, of 120,000': () => ({ path: '/assignments/' }),
+    'status=done&ordering=-updated_at': (round) => ({
+      path: '/assignments/?status=done&ordering=-updated_at',
+      user: 2 + (round % 900),
+    }),
+    'status=done&ordering=-updated_at, of 120,000': () => ({ path: '/assignments/?status=done&ordering=-updated_at' }),
+    'search, rare': (round) => ({ path: '/assignments/?search=quasar', user: 2 + (round % 900) }),
+    'search, rare, of 120,000': () => ({ path: '/assignments/?search=quasar' }),
+    'search, middling': (round) => ({ path: '/assignments/?search=umbrella', user: 2 + (round % 900) }),
+    'search, middling, of 120,000': () => ({ path: '/assignments/?search=umbrella' }),
+    'search, frequent': (round) => ({ path: '/assignments/?search=report', user: 2 + (round % 900) }),
+    'search, frequent, of 120,000': () => ({ path: '/assignments/?search=report' }),
+    'page 5,000': () => ({ path: page5000 }),
+    read: (round) => ({ path: `/assignments/${visibleId(round)}/` }),
+    create: (round) => ({
+      path: '/assignments/',
+      method: 'POST',
+      user: 2 + (round % 900),
+      body: {
+        name: `Bench assignment ${round}`,
+        description: 'Written by the benchmark, then removed again.',
+        status: 'in progress',
+        assignee: idOf(2 + ((round * 7) % 900)),
+      },
+    }),
+    patch: (round) => ({
+      path: `/assignments/${visibleId(round)}/`,
+      method: 'PATCH',
+      body: { status: ['todo', 'in progress', 'done', 'error'][Math.floor(Math.random() * 4)] },
+    }),
+    'follow, from now on': (round) => ({ path: '/assignments/events/', user: 2 + (round % 900) }),
+    'follow, from the start': (round) => ({
+      path: '/assignments/events/?cursor=start&limit=100',
+      user: 2 + (round % 900),
+    }),
+    'follow, from the start, of 120,000': () => ({ path: '/assignments/events/?cursor=start&limit=100' }),
+    'report, throughput of a month by day': (round) => ({
+      path: `/assignments/reports/throughput/?${month(round)}`,
+      user: 2 + (round % 900),
+    }),
+    'report, flow of a month by day': (round) => ({
+      path: `/assignments/reports/flow/?${month(round)}`,
+      user: 2 + (round % 900),
+    }),
+    'count, frequent, of 120,000': () => ({ path: '/assignments/?search=report&count=true' }),
+  }
 
-/** One of the last 34 months. */
-const month = (turn: number) => `from=${monthAt(turn % 34)}&to=${monthAt((turn % 34) + 1)}&timezone=Europe/Berlin`
+/** Returns the range of one of 34 months. */
+const month = (round: number) => `from=${monthAt(round % 34)}&to=${monthAt((round % 34) + 1)}&timezone=Europe/Berlin`
 const monthAt = (index: number) => new Date(Date.UTC(2023, 10 + index, 1)).toISOString().slice(0, 10)
 
 const visible = (await database`select id from assignments where creator = ${idOf(1)} order by id`).map(
   ({ id }) => id as string,
 )
-const some = (turn: number) => visible[(turn * 7919) % visible.length]
+const visibleId = (round: number) => visible[(round * 7919) % visible.length]
 
 const { writeCursor } = await import('../src/assignments/cursors.ts')
 const page5000 = `/assignments/?cursor=${writeCursor({ keys: [visible.at(-100_000) as string], isBackward: false, isInclusive: false }, [idOf(1), {}, [{ by: 'created_at', descending: true }]])}`
 
-/** Milliseconds of CPU that processes have used. */
+/** Returns the CPU time of processes in milliseconds. */
 const cpuOf = (pids: number[]) =>
   pids.reduce((sum, pid) => {
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
@@ -189,49 +199,49 @@ const server = startServer({ DATABASE_URL: url.href, RATE_LIMITS: 'off', LOG_LEV
 const base = new URL(await server.url())
 const agent = new Agent({ keepAlive: true, maxSockets: Number(CONNECTIONS) })
 
-function ask({ path, user = 1, method = 'GET', body }: ReturnType<(typeof LINES)[string]>) {
+function send({ path, user = 1, method = 'GET', body }: ReturnType<(typeof MEASUREMENTS)[string]>) {
   const headers = { Authorization: `Bearer dkt_${idOf(user)}`, ...(body && { 'Content-Type': 'application/json' }) }
   return new Promise<number>((resolve, reject) => {
-    const sent = request({ host: base.hostname, port: base.port, path, method, headers, agent }, (response) => {
+    const outgoing = request({ host: base.hostname, port: base.port, path, method, headers, agent }, (response) => {
       response.resume().once('end', () => resolve(response.statusCode ?? 0))
     })
-    sent.once('error', reject).end(body && JSON.stringify(body))
+    outgoing.once('error', reject).end(body && JSON.stringify(body))
   })
 }
 
 async function measure(label: string) {
-  const next = LINES[label] as (typeof LINES)[string]
-  let turn = 0
-  const during = async (seconds: number) => {
-    const until = performance.now() + seconds * 1000
+  const next = MEASUREMENTS[label] as (typeof MEASUREMENTS)[string]
+  let round = 0
+  const runFor = async (seconds: number) => {
+    const end = performance.now() + seconds * 1000
     const times: number[] = []
     await Promise.all(
       Array.from({ length: Number(CONNECTIONS) }, async () => {
-        while (performance.now() < until) {
+        while (performance.now() < end) {
           const start = performance.now()
-          const status = await ask(next(turn++))
-          if (status >= 300) throw new Error(`${label} answered ${status}`)
+          const status = await send(next(round++))
+          if (status >= 300) throw new Error(`${label} got ${status}`)
           times.push(performance.now() - start)
         }
       }),
     )
     return times.sort((a, b) => a - b)
   }
-  await during(1)
+  await runFor(1)
   const pids = await backends()
   const [app, db] = [cpuOf([server.child.pid as number]), cpuOf(pids)]
-  const times = await during(Number(SECONDS))
+  const times = await runFor(Number(SECONDS))
   const perRequest = (ms: number) => (ms / times.length).toFixed(2).padStart(7)
-  const at = (share: number) => (times[Math.floor(times.length * share)] ?? 0).toFixed(1).padStart(7)
+  const percentile = (share: number) => (times[Math.floor(times.length * share)] ?? 0).toFixed(1).padStart(7)
   console.log(
-    `${label.padEnd(46)} app ${perRequest(cpuOf([server.child.pid as number]) - app)}  database ${perRequest(cpuOf(pids) - db)}  p50 ${at(0.5)}  p99 ${at(0.99)}  ${(times.length / Number(SECONDS)).toFixed(0).padStart(6)}/s`,
+    `${label.padEnd(46)} app ${perRequest(cpuOf([server.child.pid as number]) - app)}  database ${perRequest(cpuOf(pids) - db)}  p50 ${percentile(0.5)}  p99 ${percentile(0.99)}  ${(times.length / Number(SECONDS)).toFixed(0).padStart(6)}/s`,
   )
 }
 
 console.log(
   `${ROWS} assignments of ${USERS} users, ${await logSize()} of log; CPU and latency in ms a request, ${CONNECTIONS} connections`,
 )
-for (const label of Object.keys(LINES)) if (new RegExp(ONLY).test(label)) await measure(label)
+for (const label of Object.keys(MEASUREMENTS)) if (new RegExp(ONLY).test(label)) await measure(label)
 await database`delete from assignments where name like 'Bench assignment %'`
 agent.destroy()
 await server.stop()

@@ -1,7 +1,8 @@
-// What followers cost: `node test/bench-streams.ts`, on Linux, against an embedded PostgreSQL of its own, or DATABASE_URL (a
-// database that it may fill). STREAMS are opened on one server, each of a user of its own; then it tells the memory and the
-// idle CPU that they take, how long a change takes from its commit to its readers, at CHANGES a second, and what requests
-// take with and without streams.
+// Measures event streams: `node bench/streams.ts`, on Linux. It uses a new embedded PostgreSQL, or DATABASE_URL, whose data it
+// deletes. It opens STREAMS streams of different users on one server and prints:
+// - the memory and idle CPU of the streams
+// - the delay from a commit to its readers, at CHANGES changes a second for SECONDS seconds
+// - the latency of requests with and without streams
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { Agent, type IncomingMessage, request } from 'node:http'
@@ -36,22 +37,22 @@ const server = startServer({ DATABASE_URL: url, RATE_LIMITS: 'off', LOG_LEVEL: '
 const base = new URL(await server.url())
 const pid = server.child.pid as number
 
-/** Milliseconds of CPU that a process has used. */
-const cpuOf = (of: number) => {
-  const fields = readFileSync(`/proc/${of}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
+/** Returns the CPU time of a process in milliseconds. */
+const cpuOf = (process: number) => {
+  const fields = readFileSync(`/proc/${process}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
   return (Number(fields[11]) + Number(fields[12])) * 10
 }
 const backends = async () =>
   (
     await database`select pid from pg_stat_activity where datname = current_database() and application_name = 'docket'`
   ).map(({ pid }) => pid as number)
-const cpuOfDatabase = async () => (await backends()).reduce((sum, one) => sum + cpuOf(one), 0)
+const cpuOfDatabase = async () => (await backends()).reduce((sum, pid) => sum + cpuOf(pid), 0)
 const memory = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
 
 const committed = new Map<string, number>()
 const latencies: number[] = []
 
-/** Opens a stream of a user; resolves when its first bytes have come. */
+/** Opens a stream of a user and waits for its first bytes. */
 function open(number: number): Promise<IncomingMessage> {
   const headers = { Authorization: `Bearer dkt_${idOf(number)}`, Accept: 'text/event-stream' }
   return new Promise((resolve, reject) => {
@@ -63,13 +64,13 @@ function open(number: number): Promise<IncomingMessage> {
           const time = performance.now()
           for (const [, name] of chunk.toString().matchAll(/"name":"(change \d+)"/g)) {
             const since = committed.get(name as string)
-            // A reader may be faster than the answer to the commit.
+            // A reader may get the event before the response to the commit.
             if (since === undefined) committed.set(name as string, time)
             else latencies.push(Math.max(0, time - since))
           }
           resolve(response)
         })
-      if (response.statusCode !== 200) reject(new Error(`a stream was answered ${response.statusCode}`))
+      if (response.statusCode !== 200) reject(new Error(`a stream got the status ${response.statusCode}`))
     })
       .once('error', reject)
       .end()
@@ -85,17 +86,17 @@ async function openAll(many: number) {
   return streams
 }
 
-const at = (times: number[], share: number) => {
+const percentile = (times: number[], share: number) => {
   const sorted = times.toSorted((a, b) => a - b)
   return `${(sorted[Math.floor(sorted.length * share)] ?? Number.NaN).toFixed(1)} ms`
 }
 
-/** Latencies of a list, asked for one after another by four clients. */
+/** Measures a list that four clients request one after the other. */
 async function requests(): Promise<string> {
   const agent = new Agent({ keepAlive: true, maxSockets: 4 })
   const times: number[] = []
   const until = performance.now() + 5_000
-  const ask = (number: number) =>
+  const requestList = (number: number) =>
     new Promise<void>((resolve, reject) => {
       const { hostname, port } = base
       const headers = { Authorization: `Bearer dkt_${idOf(number % count)}` }
@@ -109,16 +110,16 @@ async function requests(): Promise<string> {
     Array.from({ length: 4 }, async (_, client) => {
       for (let turn = client; performance.now() < until; turn += 4) {
         const start = performance.now()
-        await ask(turn)
+        await requestList(turn)
         times.push(performance.now() - start)
       }
     }),
   )
   agent.destroy()
-  return `p50 ${at(times, 0.5)}, p99 ${at(times, 0.99)}, ${(times.length / 5).toFixed(0)}/s`
+  return `p50 ${percentile(times, 0.5)}, p99 ${percentile(times, 0.99)}, ${(times.length / 5).toFixed(0)}/s`
 }
 
-/** Commits changes of people at random, and waits until the last of them is told. */
+/** Commits changes of random people and waits until the last one is delivered. */
 async function changes(label: string, people: number, expected: number) {
   latencies.length = 0
   const total = Number(CHANGES) * Number(SECONDS)
@@ -132,8 +133,8 @@ async function changes(label: string, people: number, expected: number) {
     await database`
       insert into assignment_events (id, at, kind, actor, assignment, name, description, status, assignee, creator, version, changed, created_at)
       values (gen_random_uuid(), now(), 'created', ${id}, gen_random_uuid(), ${name}, ${'x'.repeat(200)}, 'todo', ${id}, ${id}, 1, '{}', now())`
-    const told = committed.get(name)
-    if (told === undefined) committed.set(name, performance.now())
+    const delivered = committed.get(name)
+    if (delivered === undefined) committed.set(name, performance.now())
     else latencies.push(0)
   }
   const seconds = (performance.now() - begin) / 1000
@@ -141,7 +142,7 @@ async function changes(label: string, people: number, expected: number) {
   const app = ((cpuOf(pid) - before[0]) / seconds / 10).toFixed(1)
   const db = (((await cpuOfDatabase()) - before[1]) / seconds / 10).toFixed(1)
   console.log(
-    `${label}: p50 ${at(latencies, 0.5)}, p99 ${at(latencies, 0.99)}, most ${at(latencies, 1 - 1e-9)}; CPU app ${app} %, database ${db} % (its writers' left out)`,
+    `${label}: p50 ${percentile(latencies, 0.5)}, p99 ${percentile(latencies, 0.99)}, max ${percentile(latencies, 1 - 1e-9)}; CPU app ${app} %, database ${db} % (without its writers)`,
   )
 }
 
@@ -151,7 +152,7 @@ await delay(2_000)
 const [last] = await database`select max(query_start) as time from pg_stat_activity where application_name = 'docket'`
 await delay(2_000)
 const [later] = await database`select max(query_start) as time from pg_stat_activity where application_name = 'docket'`
-console.log(`queries while nobody listens: ${last?.time.getTime() === later?.time.getTime() ? 'none' : 'some'}`)
+console.log(`queries without streams: ${last?.time.getTime() === later?.time.getTime() ? 'none' : 'some'}`)
 const before = memory()
 const streams = await openAll(count)
 await delay(3_000)
@@ -161,9 +162,9 @@ console.log(
 const idle = [cpuOf(pid), await cpuOfDatabase()] as const
 await delay(20_000)
 console.log(
-  `idle CPU with them: app ${((cpuOf(pid) - idle[0]) / 200).toFixed(2)} %, database ${(((await cpuOfDatabase()) - idle[1]) / 200).toFixed(2)} %`,
+  `idle CPU with streams: app ${((cpuOf(pid) - idle[0]) / 200).toFixed(2)} %, database ${(((await cpuOfDatabase()) - idle[1]) / 200).toFixed(2)} %`,
 )
-console.log(`requests with them: ${await requests()}`)
+console.log(`requests with streams: ${await requests()}`)
 await changes(`${CHANGES} changes a second, of all`, count, 1)
 console.log(`${count} streams after that: ${((memory() - before) / count).toFixed(1)} KiB each`)
 for (const stream of streams) stream.destroy()

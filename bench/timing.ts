@@ -1,7 +1,7 @@
-// Whether time tells which addresses have accounts: `DATABASE_URL=… node test/timing.ts`, on a database to throw away. It
-// starts a server, with limits on, asks it for known and unknown addresses in turn, each once, SAMPLES of either (60), and
-// prints the medians. They should be within 10 % of each other. A test would be decided by what else the machine does:
-// run it by hand, and let nothing else run.
+// Measures whether response times reveal which addresses have accounts: `DATABASE_URL=… node bench/timing.ts`, with an empty
+// database. It starts a server with rate limits, sends SAMPLES requests for known and for unknown addresses in turn, and
+// prints the medians, which should be within 10 % of each other. Run it on an idle machine. It is not a test because other
+// load would decide the result.
 import postgres from 'postgres'
 import { hashPassword } from '../src/accounts/passwords.ts'
 import { newId } from '../src/crypto.ts'
@@ -18,7 +18,7 @@ const hash = await hashPassword(createNodeKdf('pbkdf2_sha256'), password)
 
 await migrate(DATABASE_URL)
 const database = postgres(DATABASE_URL, { max: 1, onnotice: () => {} })
-// TRUST_PROXY, so that each request can come from a client of its own and none is limited.
+// With TRUST_PROXY each request can come from another address, so that none is limited.
 const server = startServer({ DATABASE_URL, TRUST_PROXY: 'true', LOG_LEVEL: 'fatal' })
 const url = await server.url()
 
@@ -27,10 +27,10 @@ async function timed(path: string, body: object): Promise<number> {
   const client = `10.1.${clients >> 8}.${clients++ & 255}`
   const start = performance.now()
   const headers = { 'Content-Type': 'application/json', 'X-Forwarded-For': client }
-  const answer = await fetch(url + path, { method: 'POST', headers, body: JSON.stringify(body) })
+  const response = await fetch(url + path, { method: 'POST', headers, body: JSON.stringify(body) })
   const ms = performance.now() - start
-  if (answer.status === 429 || answer.status >= 500) throw new Error(`${path} answered ${answer.status}`)
-  await answer.text()
+  if (response.status === 429 || response.status >= 500) throw new Error(`${path} got ${response.status}`)
+  await response.text()
   return ms
 }
 
@@ -46,13 +46,13 @@ for (const [name, path, bodyFor] of [
   for (let index = -5; index < samples; index++) {
     const id = newId(new Date())
     await database`insert into users values (${id}, ${`known.${id}@example.com`}, 'Per', 'Son', ${hash}, 1, now(), now())`
-    const ask = async (isKnown: boolean) => {
+    const measure = async (isKnown: boolean) => {
       const ms = await timed(path, bodyFor(`${isKnown ? 'known' : 'other'}.${id}@example.com`))
-      // The first ones warm up; and what was put off until after an answer must not slow the next.
+      // The first requests are a warm-up. The pause lets background tasks end.
       if (index >= 0) (isKnown ? known : unknown).push(ms)
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
-    for (const isKnown of index % 2 ? [true, false] : [false, true]) await ask(isKnown)
+    for (const isKnown of index % 2 ? [true, false] : [false, true]) await measure(isKnown)
   }
   const [a, b] = [median(known), median(unknown)]
   console.log(`${name.padEnd(8)} known ${a.toFixed(2)} ms, unknown ${b.toFixed(2)} ms, ratio ${(a / b).toFixed(3)}`)

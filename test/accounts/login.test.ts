@@ -99,13 +99,13 @@ describe('sessions', () => {
   test('of other users get the same 404 as unknown and malformed ids', async () => {
     const [mine, theirs] = [await createUser(), await createUser()]
     const list = await call('GET', '/accounts/sessions/', { token: theirs.token })
-    const answers = []
+    const responses = []
     for (const id of [list.body.results[0].id, '01986f5e-7c00-7000-8000-0123456789ab', 'no-uuid', '%00', '%zz']) {
       const { status, body } = await call('DELETE', `/accounts/sessions/${id}/`, { token: mine.token })
-      answers.push({ status, ...body, request_id: '' })
+      responses.push({ status, ...body, request_id: '' })
     }
-    expect(new Set(answers.map((answer) => JSON.stringify(answer))).size).toBe(1)
-    expect(answers[0]).toMatchObject({ status: 404, code: 'not_found' })
+    expect(new Set(responses.map((response) => JSON.stringify(response))).size).toBe(1)
+    expect(responses[0]).toMatchObject({ status: 404, code: 'not_found' })
     expect(await call('GET', '/accounts/', { token: theirs.token })).toMatchObject({ status: 200 })
   })
 })

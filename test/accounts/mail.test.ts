@@ -11,7 +11,7 @@ const at = new Date('2026-11-22T10:00:00.000Z')
 const CODE = '7KQ2-M9XD-4HRT-V8CW'
 const reset = resetMail('ada@example.com', { code: CODE, minutes: 15, at })
 
-test('a mail states its purpose, how long its code is valid, and when to ignore it', async () => {
+test('a mail states its purpose and how long its code is valid', async () => {
   const body = {
     first_name: '<b>Ada</b>',
     last_name: 'https://evil.example',
@@ -48,7 +48,7 @@ describe('a failing mail provider', () => {
   })
 
   test.each([[[500, 500]], [[422]]])(
-    'that answers %j is logged without code or address, and the client gets 202',
+    'that answers %j is logged, without the code and the address',
     async (statuses) => {
       const { email } = await createUser()
       const before = logLines().length
@@ -77,11 +77,11 @@ describe('a failing mail provider', () => {
   })
 })
 
-test('without a provider a mail is printed, with its code on a separate line', async () => {
+test('without a provider a mail is printed, with its code on its own line', async () => {
   const printed: string[] = []
   await createMailer(readSettings({}), (text) => printed.push(text))(reset)
   expect(printed).toHaveLength(1)
-  const shown = printed[0]?.split('\n') ?? []
-  expect(shown[0]).toMatch(/^╭─ Mail to ada@example\.com ─+$/)
-  expect(shown).toContain(`│ ${CODE}`)
+  const lines = printed[0]?.split('\n') ?? []
+  expect(lines[0]).toMatch(/^╭─ Mail to ada@example\.com ─+$/)
+  expect(lines).toContain(`│ ${CODE}`)
 })

@@ -7,7 +7,7 @@ const NEW = 'orange horse battery'
 
 const change = (token: string, old_password: string, new_password: string) =>
   call('POST', '/accounts/password-change/', { token, body: { old_password, new_password } })
-const askReset = (email: string) => call('POST', '/accounts/password-reset/', { body: { email } })
+const requestReset = (email: string) => call('POST', '/accounts/password-reset/', { body: { email } })
 const reset = (code: string, new_password = NEW) =>
   call('POST', '/accounts/password-reset/verify/', { body: { code, new_password } })
 
@@ -62,7 +62,7 @@ describe('changing a password', () => {
 describe('resetting a password', () => {
   test('takes a mailed code once and ends every session', async () => {
     const { email, token } = await createUser()
-    expect(await askReset(email.toUpperCase())).toMatchObject({ status: 202 })
+    expect(await requestReset(email.toUpperCase())).toMatchObject({ status: 202 })
     const code = await newestCode()
     expect(resend.sent.at(-1)?.to).toBe(email)
 
@@ -80,10 +80,10 @@ describe('resetting a password', () => {
 
   test('gives unknown addresses the same response and sends no mail', async () => {
     const { email } = await createUser()
-    const known = await askReset(email)
+    const known = await requestReset(email)
     await drain()
     const mails = resend.sent.length
-    const unknown = await askReset('unknown@example.com')
+    const unknown = await requestReset('unknown@example.com')
     await drain()
     expect({ ...unknown, headers: 0 }).toEqual({ ...known, headers: 0 })
     expect(resend.sent).toHaveLength(mails)
@@ -91,10 +91,10 @@ describe('resetting a password', () => {
 
   test('takes only the newest code, for 15 minutes', async () => {
     const { email } = await createUser()
-    await askReset(email)
+    await requestReset(email)
     const first = await newestCode()
     advance(60)
-    await askReset(email)
+    await requestReset(email)
     const second = await newestCode()
     expect(await reset(first)).toMatchObject({ status: 400, body: { code: 'invalid_code' } })
     advance(15 * 60 - 1)
@@ -108,7 +108,7 @@ describe('resetting a password', () => {
     await call('POST', '/accounts/signup/', { body: signup })
     const activation = await newestCode()
     const { email } = await createUser()
-    await askReset(email)
+    await requestReset(email)
     const resetting = await newestCode()
     expect(await reset(activation)).toMatchObject({ body: { code: 'invalid_code' } })
     expect(await call('POST', '/accounts/activate-account/', { body: { code: resetting } })).toMatchObject({

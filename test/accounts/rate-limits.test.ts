@@ -9,11 +9,11 @@ const signUp = (email: string, from?: string) =>
     body: { first_name: 'A', last_name: 'B', email, password: PASSWORD },
     ...(from && { from }),
   })
-const askReset = (email: string, from?: string) =>
+const requestReset = (email: string, from?: string) =>
   call('POST', '/accounts/password-reset/', { body: { email }, ...(from && { from }) })
 const activate = (code: string, from: string) => call('POST', '/accounts/activate-account/', { body: { code }, from })
 
-const wait = (answer: { headers: Headers }) => Number(answer.headers.get('Retry-After'))
+const retryAfter = (response: { headers: Headers }) => Number(response.headers.get('Retry-After'))
 
 // An unusable hash is rejected without a key derivation.
 const NO_HASH = { password: '!' }
@@ -28,7 +28,7 @@ describe('failed logins', () => {
     }
     const refused = await logIn(email, PASSWORD, { from })
     expect(refused).toMatchObject({ status: 429, body: { code: 'too_many_requests' } })
-    expect(wait(refused)).toBe(15 * 60 - 100)
+    expect(retryAfter(refused)).toBe(15 * 60 - 100)
     expect(await logIn(email.toUpperCase(), PASSWORD, { from })).toMatchObject({ status: 429 })
     expect(await logIn(email, PASSWORD)).toMatchObject({ status: 200 })
     expect(await logIn((await createUser()).email, PASSWORD, { from })).toMatchObject({ status: 200 })
@@ -44,8 +44,8 @@ describe('failed logins', () => {
   test('sent in parallel are limited like failures sent one by one', async () => {
     const { email } = await createUser(NO_HASH)
     const from = '192.0.2.2'
-    const answers = await Promise.all(Array.from({ length: 40 }, () => logIn(email, 'wrong', { from })))
-    const statuses = answers.map(({ status }) => status)
+    const responses = await Promise.all(Array.from({ length: 40 }, () => logIn(email, 'wrong', { from })))
+    const statuses = responses.map(({ status }) => status)
     expect(statuses.filter((status) => status === 401)).toHaveLength(10)
     expect(statuses.filter((status) => status === 429)).toHaveLength(30)
   })
@@ -54,7 +54,8 @@ describe('failed logins', () => {
     const { token } = await createUser(NO_HASH)
     const guess = () =>
       call('POST', '/accounts/password-change/', {
-        ...{ token, from: '192.0.2.4' },
+        token,
+        from: '192.0.2.4',
         body: { old_password: 'wrong', new_password: PASSWORD },
       })
     for (let failures = 0; failures < 10; failures++) expect(await guess()).toMatchObject({ status: 400 })
@@ -66,13 +67,13 @@ describe('mail', () => {
   test('is sent once a minute and five times an hour for each purpose', async () => {
     const { email } = await createUser()
     const mails = () => resend.sent.filter(({ to }) => to === email).length
-    const first = await askReset(email)
-    for (let more = 0; more < 3; more++) expect((await askReset(email)).text).toBe(first.text)
+    const first = await requestReset(email)
+    for (let more = 0; more < 3; more++) expect((await requestReset(email)).text).toBe(first.text)
     await drain()
     expect(mails()).toBe(1)
     for (let minutes = 1; minutes < 10; minutes++) {
       advance(60)
-      await askReset(email)
+      await requestReset(email)
     }
     await drain()
     expect(mails()).toBe(5)
@@ -80,7 +81,7 @@ describe('mail', () => {
     await drain()
     expect(mails()).toBe(6)
     advance(3600)
-    await askReset(email)
+    await requestReset(email)
     await drain()
     expect(mails()).toBe(7)
   })
@@ -88,7 +89,7 @@ describe('mail', () => {
   test('beyond the limit is not sent, but renews the last reset code', async () => {
     const { email } = await createUser()
     for (let mails = 0; mails < 5; mails++) {
-      await askReset(email)
+      await requestReset(email)
       await drain()
       advance(60)
     }
@@ -97,11 +98,11 @@ describe('mail', () => {
     const reset = () =>
       call('POST', '/accounts/password-reset/verify/', { body: { code, new_password: 'orange horse' } })
     expect(await reset()).toMatchObject({ status: 400 })
-    await askReset(email.toUpperCase())
+    await requestReset(email.toUpperCase())
     expect(await newestCode()).toBe(code)
     advance(14 * 60)
     expect(await reset()).toMatchObject({ status: 200 })
-    await askReset(email)
+    await requestReset(email)
     await drain()
     expect(await reset()).toMatchObject({ status: 400, body: { code: 'invalid_code' } })
   })
@@ -116,7 +117,7 @@ describe('mail', () => {
   })
 })
 
-test('a client may try 30 wrong codes in ten minutes, of both purposes together', async () => {
+test('a client may try 30 wrong codes of any purpose in ten minutes', async () => {
   await signUp('right@example.com')
   const code = await newestCode()
   const from = '192.0.2.7'
@@ -133,8 +134,8 @@ test('a client may try 30 wrong codes in ten minutes, of both purposes together'
 })
 
 describe('a client', () => {
-  const isLimited = async (given: object, headers = {}) => {
-    const { status } = await call('POST', '/accounts/activate-account/', { body: { code: 'x' }, headers, ...given })
+  const isLimited = async (options: object, headers = {}) => {
+    const { status } = await call('POST', '/accounts/activate-account/', { body: { code: 'x' }, headers, ...options })
     return status === 429
   }
   const exhaust = async (from: string, headers = {}) => {
@@ -162,7 +163,8 @@ describe('a client', () => {
     const { call } = await openDocket({ TRUST_PROXY: 'true' })
     const guess = (forwarded: string) =>
       call('POST', '/accounts/activate-account/', {
-        ...{ body: { code: 'x' }, from: '10.0.0.1' },
+        body: { code: 'x' },
+        from: '10.0.0.1',
         headers: { 'X-Forwarded-For': forwarded },
       })
     for (let wrong = 0; wrong < 30; wrong++) await guess(`192.0.2.${wrong}, 198.51.100.7`)
@@ -186,6 +188,6 @@ test('two instances share their counts', async () => {
   const from = '192.0.2.8'
   const other = await openDocket({}, { database: docket.url })
   for (let wrong = 0; wrong < 30; wrong++) await activate('x', from)
-  const answer = await other.call('POST', '/accounts/activate-account/', { body: { code: 'x' }, from })
-  expect(answer.status).toBe(429)
+  const { status } = await other.call('POST', '/accounts/activate-account/', { body: { code: 'x' }, from })
+  expect(status).toBe(429)
 })

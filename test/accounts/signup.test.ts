@@ -7,7 +7,7 @@ const { call, createUser, drain, logIn, resend, newestCode, advance, db } = awai
 
 const ada = { first_name: 'Ada', last_name: 'Lovelace', email: 'Ada@Example.com', password: 'purple horse battery' }
 
-const signUp = (given: object = {}) => call('POST', '/accounts/signup/', { body: { ...ada, ...given } })
+const signUp = (fields: object = {}) => call('POST', '/accounts/signup/', { body: { ...ada, ...fields } })
 const activate = (code: unknown) => call('POST', '/accounts/activate-account/', { body: { code } })
 
 describe('signing up', () => {
@@ -29,7 +29,9 @@ describe('signing up', () => {
     const read = await call('GET', '/accounts/', { token: login.body.token })
     expect(read.body).toEqual(login.body.user)
     expect(read.body).toMatchObject({
-      ...{ first_name: 'Ada', last_name: 'Lovelace', email: 'Ada@Example.com' },
+      first_name: 'Ada',
+      last_name: 'Lovelace',
+      email: 'Ada@Example.com',
       created_at: '2026-11-22T10:00:00.000Z',
     })
   })
@@ -147,9 +149,9 @@ describe('signing up', () => {
     [{ email: 'a,b@example.com' }, 400],
     [{ email: 'a@example.com\r\nBcc: b@example.com' }, 400],
     [{ email: 'ada@exämple.com' }, 400],
-  ])('with %j is %i', async (given, status) => {
+  ])('with %j is %i', async (fields, status) => {
     const email = `table${Math.random()}@example.com`
-    expect((await signUp({ email, ...given })).status).toBe(status)
+    expect((await signUp({ email, ...fields })).status).toBe(status)
   })
 })
 

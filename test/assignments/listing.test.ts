@@ -66,7 +66,7 @@ describe('a list', () => {
       expect(backward).toEqual(expected)
       expect((await list({ ...query, count: 'true' }, caller)).body.count).toBe(expected.length)
     })
-    await fc.assert(property, { numRuns: fewerOnWorkers(60), seed: 7 })
+    await fc.assert(property, { numRuns: fewerOnWorkers(40), seed: 7 })
   })
 
   test('has full URLs in next, previous and the Link header', async () => {

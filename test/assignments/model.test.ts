@@ -5,5 +5,5 @@ import { fewerOnWorkers, openDocket } from '../support/fixtures.ts'
 const docket = await openDocket()
 
 test('random sequences of operations get the responses of a plain model', async () => {
-  await expectModel(docket, fewerOnWorkers(5), 12)
+  await expectModel(docket, fewerOnWorkers(4), 12)
 })

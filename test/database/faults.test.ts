@@ -12,7 +12,7 @@ describe('the connection pool', () => {
     await expectRowsAfterTimeouts(databaseUrl())
   })
 
-  test('returns each statement its own rows or an error when connections break', async () => {
+  test('returns each statement its own rows while connections break', async () => {
     await expectRowsAfterBrokenConnections(databaseUrl(), 20)
   })
 })

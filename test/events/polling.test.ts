@@ -34,38 +34,40 @@ describe('polling for events', () => {
     expect(await poll(ada, 'start')).toMatchObject({ results: [] })
     for (let index = 0; index < 7; index++)
       await create(index % 3 === 0 ? bob : ada, { name: `${index}`, assignee: ada.id })
-    const whole = (await poll(ada, 'start')).results
-    expect(whole.map(({ name }) => name)).toEqual(['0', '1', '2', '3', '4', '5', '6'])
+    const all = (await poll(ada, 'start')).results
+    expect(all.map(({ name }) => name)).toEqual(['0', '1', '2', '3', '4', '5', '6'])
     for (const limits of [['1'], ['2', '1'], ['7'], ['8']]) {
-      const walked: Json[] = []
+      const collected: Json[] = []
       let cursor = 'start'
       for (let page = 0; page < 10; page++) {
         const { next, results } = await poll(ada, cursor, { limit: limits[page % limits.length] as string })
-        walked.push(...results)
+        collected.push(...results)
         cursor = next
       }
-      expect(walked).toEqual(whole)
+      expect(collected).toEqual(all)
     }
   })
 
   test('includes the event that takes an assignment away, and none after it', async () => {
     const [ada, bob, eve] = [await createUser(), await createUser(), await createUser()]
-    const since = await Promise.all([ada, bob, eve].map((who) => poll(who)))
+    const start = await Promise.all([ada, bob, eve].map((person) => poll(person)))
     const made = await create(ada)
     await change(ada, made, { assignee: bob.id })
     await change(bob, made, { status: 'in progress' })
     await change(ada, made, { assignee: ada.id, name: 'y' })
     await change(ada, made, { status: 'done' })
-    const [adas, bobs, eves] = await Promise.all([ada, bob, eve].map((who, index) => poll(who, since[index]?.next)))
-    expect(summarize(adas?.results ?? [])).toEqual(['created 1', 'changed 2', 'changed 3', 'changed 4', 'changed 5'])
-    expect(summarize(bobs?.results ?? [])).toEqual(['changed 2', 'changed 3', 'changed 4'])
-    expect(eves?.results).toEqual([])
-    for (const [who, seen] of [
-      [ada, adas],
-      [bob, bobs],
-      [eve, eves],
+    const [adaPage, bobPage, evePage] = await Promise.all(
+      [ada, bob, eve].map((person, index) => poll(person, start[index]?.next)),
+    )
+    expect(summarize(adaPage?.results ?? [])).toEqual(['created 1', 'changed 2', 'changed 3', 'changed 4', 'changed 5'])
+    expect(summarize(bobPage?.results ?? [])).toEqual(['changed 2', 'changed 3', 'changed 4'])
+    expect(evePage?.results).toEqual([])
+    for (const [person, page] of [
+      [ada, adaPage],
+      [bob, bobPage],
+      [eve, evePage],
     ] as const) {
-      expect((await poll(who, 'start')).results).toEqual(seen?.results)
+      expect((await poll(person, 'start')).results).toEqual(page?.results)
     }
   })
 
@@ -101,44 +103,47 @@ describe('polling for events', () => {
   test('checks the token first, then the query, then the cursor', async () => {
     const [ada, bob] = [await createUser(), await createUser()]
     await create(ada)
-    const mine = (await poll(ada)).next
+    const current = (await poll(ada)).next
     const full = (await poll(ada, 'start', { limit: '1' })).next
-    const ask = (query: string, { token }: { token?: string } = ada, headers = {}) =>
+    const request = (query: string, { token }: { token?: string } = ada, headers = {}) =>
       call('GET', `/assignments/events/?${query}`, { ...(token && { token }), headers })
-    expect(await ask('cursor=x&limit=no', {})).toMatchObject({ status: 401 })
-    expect(await ask('limit=101&statue=done')).toMatchObject({ status: 400, body: { code: 'invalid_request' } })
-    for (const [query, who] of [
+    expect(await request('cursor=x&limit=no', {})).toMatchObject({ status: 401 })
+    expect(await request('limit=101&statue=done')).toMatchObject({ status: 400, body: { code: 'invalid_request' } })
+    for (const [query, caller] of [
       ['cursor=x', ada],
-      [`cursor=${mine}x`, ada],
-      [`cursor=${mine}`, bob],
+      [`cursor=${current}x`, ada],
+      [`cursor=${current}`, bob],
       [`cursor=${full}`, bob],
-      [`cursor=${mine}&status=done`, ada],
+      [`cursor=${current}&status=done`, ada],
       [`cursor=${full}&assignee=me`, ada],
       [`cursor=${(await poll(ada, undefined, { status: 'done' })).next}`, ada],
     ] as const) {
       for (const Accept of ['application/json', 'text/event-stream']) {
-        expect(await ask(query, who, { Accept })).toMatchObject({ status: 400, body: { code: 'invalid_cursor' } })
+        expect(await request(query, caller, { Accept })).toMatchObject({
+          status: 400,
+          body: { code: 'invalid_cursor' },
+        })
       }
     }
-    expect(await ask(`cursor=${mine}`, ada, { 'Last-Event-ID': 'x' })).toMatchObject({
+    expect(await request(`cursor=${current}`, ada, { 'Last-Event-ID': 'x' })).toMatchObject({
       body: { code: 'invalid_cursor' },
     })
-    expect(await ask(`cursor=x`, ada, { 'Last-Event-ID': mine })).toMatchObject({ status: 200 })
-    expect(await ask(`cursor=${mine}`, ada, { 'Last-Event-ID': '' })).toMatchObject({ status: 200 })
+    expect(await request(`cursor=x`, ada, { 'Last-Event-ID': current })).toMatchObject({ status: 200 })
+    expect(await request(`cursor=${current}`, ada, { 'Last-Event-ID': '' })).toMatchObject({ status: 200 })
   })
 
   test('rejects a cursor whose event is no longer in the log', async () => {
     const [ada, bob] = [await createUser(), await createUser()]
     await create(ada)
-    const own = (await poll(ada, 'start', { limit: '1' })).next
-    const someones = await create(bob)
-    const tip = (await poll(ada)).next
+    const ownCursor = (await poll(ada, 'start', { limit: '1' })).next
+    const bobsAssignment = await create(bob)
+    const newestCursor = (await poll(ada)).next
     await create(bob)
-    expect((await poll(ada, tip)).results).toEqual([])
-    await owner`delete from assignment_events where creator = ${ada.id} or assignment = ${someones.id}`
-    for (const cursor of [own, tip]) {
-      const answer = await call('GET', `/assignments/events/?cursor=${cursor}`, { token: ada.token })
-      expect(answer).toMatchObject({ status: 400, body: { code: 'invalid_cursor' } })
+    expect((await poll(ada, newestCursor)).results).toEqual([])
+    await owner`delete from assignment_events where creator = ${ada.id} or assignment = ${bobsAssignment.id}`
+    for (const cursor of [ownCursor, newestCursor]) {
+      const response = await call('GET', `/assignments/events/?cursor=${cursor}`, { token: ada.token })
+      expect(response).toMatchObject({ status: 400, body: { code: 'invalid_cursor' } })
     }
   })
 
@@ -156,9 +161,9 @@ describe('polling for events', () => {
       expect(await call('HEAD', path, { token })).toMatchObject({ status: 200, text: '' })
       expect(await call('GET', path, { token })).toMatchObject({ status: 200 })
       for (const method of ['PUT', 'PATCH', 'DELETE', 'POST']) {
-        const answer = await call(method, path)
-        expect([answer.status, answer.headers.get('Allow')]).toEqual([405, 'GET, HEAD'])
-        expect(answer.body).toMatchObject({ code: 'method_not_allowed' })
+        const response = await call(method, path)
+        expect([response.status, response.headers.get('Allow')]).toEqual([405, 'GET, HEAD'])
+        expect(response.body).toMatchObject({ code: 'method_not_allowed' })
       }
     }
     const head = await call('HEAD', '/assignments/events/', { token, headers: { Accept: 'text/event-stream' } })

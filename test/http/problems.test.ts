@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { connect } from '../../src/database/connect.ts'
-import { cloneDatabase, openDocket, PASSWORD } from '../support/fixtures.ts'
+import { openDocket, PASSWORD } from '../support/fixtures.ts'
 import { until } from '../support/wait.ts'
 
 const docket = await openDocket({ CORS_ORIGINS: 'https://app.example.com' })
@@ -50,8 +50,8 @@ describe('a request body', () => {
   ])('of type %s is rejected, also where every field is optional', async (type) => {
     const { token } = await createUser()
     for (const path of ['/accounts/login/', '/accounts/change/', '/accounts/logout/']) {
-      const answer = await call('POST', path, { token, body: '{}', headers: { 'Content-Type': type } })
-      expect(answer).toMatchObject({ status: 415, body: { code: 'unsupported_media_type' } })
+      const response = await call('POST', path, { token, body: '{}', headers: { 'Content-Type': type } })
+      expect(response).toMatchObject({ status: 415, body: { code: 'unsupported_media_type' } })
     }
     const unknown = await call('POST', '/assignments/', { token: 'x', body: '{}', headers: { 'Content-Type': type } })
     expect(unknown).toMatchObject({ status: 401 })
@@ -70,8 +70,8 @@ describe('a request body', () => {
 
   test('is not read when the query has a broken escape or is not UTF-8', async () => {
     for (const query of ['%', '=', 'a=1&=2', '%zz', 'a=%e0%a4%a', 'a=%ff']) {
-      const answer = await call('POST', `/accounts/login/?${query}`, { body: LOGIN })
-      expect(answer).toMatchObject({ status: 400, body: { code: 'malformed_request' } })
+      const response = await call('POST', `/accounts/login/?${query}`, { body: LOGIN })
+      expect(response).toMatchObject({ status: 400, body: { code: 'malformed_request' } })
     }
   })
 })
@@ -103,9 +103,9 @@ test('an unknown path is a 404, and a wrong method a 405 with Allow', async () =
     ['PATCH', '/accounts/sessions/x/', 'DELETE'],
     ['POST', '/openapi.json', 'GET, HEAD'],
   ] as const) {
-    const answer = await call(method, path)
-    expect(answer).toMatchObject({ status: 405, body: { code: 'method_not_allowed' } })
-    expect(answer.headers.get('Allow')).toBe(allow)
+    const response = await call(method, path)
+    expect(response).toMatchObject({ status: 405, body: { code: 'method_not_allowed' } })
+    expect(response.headers.get('Allow')).toBe(allow)
   }
 })
 
@@ -162,42 +162,37 @@ describe('CORS', () => {
 
   test('is off without CORS_ORIGINS', async () => {
     const { call } = await openDocket()
-    const answer = await call('OPTIONS', '/accounts/', { headers: { Origin: 'https://app.example.com' } })
-    expect(answer.status).toBe(405)
-    expect([...answer.headers.keys()].filter((name) => name.startsWith('access-control'))).toEqual([])
+    const response = await call('OPTIONS', '/accounts/', { headers: { Origin: 'https://app.example.com' } })
+    expect(response.status).toBe(405)
+    expect([...response.headers.keys()].filter((name) => name.startsWith('access-control'))).toEqual([])
   })
 })
 
 describe('a database that fails', () => {
-  const ask = async (database: string, path: string, method = 'GET') => {
-    const { call } = await openDocket({}, { database })
-    const { status, headers, body } = await call(method, path, {
-      token: 'dkt_x',
-      ...(method === 'POST' && { body: LOGIN }),
-    })
-    return { status, retry: headers.get('Retry-After'), body }
-  }
-  const unreachable = 'postgres://docket:secret@127.0.0.1:1/docket'
-
   test('gives a 503 with Retry-After, also from readyz', async () => {
+    const { call } = await openDocket({}, { database: 'postgres://docket:secret@127.0.0.1:1/docket' })
     for (const [method, path] of [
       ['GET', '/accounts/'],
       ['POST', '/accounts/login/'],
       ['GET', '/readyz'],
     ] as const) {
-      const { status, retry, body } = await ask(unreachable, path, method)
-      expect({ status, retry, code: body.code }).toEqual({ status: 503, retry: '2', code: 'unavailable' })
+      const options = { token: 'dkt_x', ...(method === 'POST' && { body: LOGIN }) }
+      const { status, headers, body } = await call(method, path, options)
+      const retryAfter = headers.get('Retry-After')
+      expect({ status, retryAfter, code: body.code }).toEqual({ status: 503, retryAfter: '2', code: 'unavailable' })
       expect(JSON.stringify(body)).not.toMatch(/127\.0\.0\.1|secret|ECONN/)
     }
-    expect(await ask(unreachable, '/healthz')).toMatchObject({ status: 200 })
+    expect(await call('GET', '/healthz')).toMatchObject({ status: 200 })
   })
 
   test('gives a 503 if its name or user is wrong', async () => {
-    const wrong = new URL(docket.url)
-    wrong.pathname = '/does_not_exist'
-    expect(await ask(wrong.href, '/accounts/')).toMatchObject({ status: 503 })
-    wrong.username = 'nobody'
-    expect(await ask(wrong.href, '/accounts/')).toMatchObject({ status: 503 })
+    const [wrongName, wrongUser] = [new URL(docket.url), new URL(docket.url)]
+    wrongName.pathname = '/does_not_exist'
+    wrongUser.username = 'nobody'
+    for (const { href } of [wrongName, wrongUser]) {
+      const { call } = await openDocket({}, { database: href })
+      expect(await call('GET', '/accounts/', { token: 'dkt_x' })).toMatchObject({ status: 503 })
+    }
   })
 
   test('gives a 503 after a timeout if a table is locked', async () => {
@@ -215,12 +210,11 @@ describe('a database that fails', () => {
   })
 
   test('is not ready before it is migrated', async () => {
-    const url = await cloneDatabase()
-    const { db, close } = connect(url)
-    await db.execute('drop schema drizzle cascade')
-    expect(await ask(url, '/readyz')).toMatchObject({ status: 503, body: { detail: 'The database is not migrated.' } })
-    await close()
     expect(await call('GET', '/readyz')).toMatchObject({ status: 200 })
+    const { call: callOther, db } = await openDocket()
+    await db.execute('drop schema drizzle cascade')
+    const response = await callOther('GET', '/readyz')
+    expect(response).toMatchObject({ status: 503, body: { detail: 'The database is not migrated.' } })
   })
 })
 

@@ -32,7 +32,7 @@ test('the demo shows a year of work', async () => {
   expect(await demo.server.stop()).toBe(0)
 })
 
-test('the demo refuses a database with other accounts and does not change it', async () => {
+test('the demo refuses a database with other accounts', async () => {
   const DATABASE_URL = await cloneDatabase()
   const { db, close } = connect(DATABASE_URL)
   const at = new Date().toISOString()

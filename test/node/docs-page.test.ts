@@ -1,18 +1,12 @@
-import { type Browser, chromium, type Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import { afterAll, expect, test } from 'vitest'
+import { launchChromium } from '../support/chromium.ts'
 import { cloneDatabase, createSignupBody, PASSWORD } from '../support/fixtures.ts'
 import { startServer } from '../support/process.ts'
 
 const server = startServer({ DATABASE_URL: await cloneDatabase() })
 const url = await server.url()
-const browser: Browser = await chromium.launch({
-  executablePath: '/usr/bin/chromium',
-  args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'].concat([
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-  ]),
-})
+const browser = await launchChromium()
 
 afterAll(async () => {
   await browser.close()
@@ -25,21 +19,21 @@ async function tryOut(page: Page, operation: string, body?: object, tag = 'Accou
   await block.locator('.opblock-summary-control').click()
   if (body) await block.locator('textarea.body-param__text').fill(JSON.stringify(body))
   await block.getByRole('button', { name: 'Execute' }).click()
-  const answer = block.locator('.live-responses-table')
-  await answer.waitFor()
+  const response = block.locator('.live-responses-table')
+  await response.waitFor()
   return {
-    status: Number(await answer.locator('.response-col_status').last().textContent()),
-    text: (await answer.textContent()) ?? '',
+    status: Number(await response.locator('.response-col_status').last().textContent()),
+    text: (await response.textContent()) ?? '',
   }
 }
 
-test('Swagger UI leads from sign-up to a chart and loads from this server only', async () => {
+test('Swagger UI leads from sign-up to a chart, using this server only', async () => {
   const page = await browser.newPage({ viewport: { width: 1280, height: 1600 } })
-  const complaints: string[] = []
+  const errors: string[] = []
   const hosts = new Set<string>()
-  page.on('console', (message) => ['error', 'warning'].includes(message.type()) && complaints.push(message.text()))
-  page.on('pageerror', (error) => complaints.push(error.message))
-  page.on('response', (response) => response.status() >= 400 && complaints.push(response.url()))
+  page.on('console', (message) => ['error', 'warning'].includes(message.type()) && errors.push(message.text()))
+  page.on('pageerror', (error) => errors.push(error.message))
+  page.on('response', (response) => response.status() >= 400 && errors.push(response.url()))
   page.on('request', (request) => !request.url().startsWith('data:') && hosts.add(new URL(request.url()).origin))
 
   await page.goto(url)
@@ -76,7 +70,7 @@ test('Swagger UI leads from sign-up to a chart and loads from this server only',
   ).toBeGreaterThan(900)
 
   expect([...hosts]).toEqual([url])
-  expect(complaints).toEqual([])
+  expect(errors).toEqual([])
   if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT, fullPage: true })
 })
 
@@ -86,10 +80,10 @@ test('Swagger UI has a strict content security policy and no other files', async
   expect(policy).toContain("default-src 'none'; script-src 'self'; style-src 'self'")
   expect(policy).not.toContain('unsafe')
   for (const file of ['swagger-ui.css', 'swagger-ui-bundle.js', 'init.js']) {
-    const answer = await fetch(`${url}/docs/${file}`)
-    expect(answer.status).toBe(200)
-    expect(answer.headers.get('Content-Type')).toMatch(/^text\/(css|javascript); charset=utf-8$/)
-    expect(answer.headers.get('X-Content-Type-Options')).toBe('nosniff')
+    const response = await fetch(`${url}/docs/${file}`)
+    expect(response.status).toBe(200)
+    expect(response.headers.get('Content-Type')).toMatch(/^text\/(css|javascript); charset=utf-8$/)
+    expect(response.headers.get('X-Content-Type-Options')).toBe('nosniff')
   }
   expect(await fetch(`${url}/docs/package.json`)).toMatchObject({ status: 404 })
   expect(await fetch(`${url}/docs/..%2f..%2fpackage.json`)).toMatchObject({ status: 404 })

@@ -50,9 +50,7 @@ describe('a server with the embedded PostgreSQL', () => {
   test('explains that DATA_DIR cannot be written', async () => {
     const file = join(await temporaryFolder(), 'file')
     await writeFile(file, '')
-    const servers = ['/proc/docket', '/dev/null', file, join(file, 'below')].map((DATA_DIR) =>
-      startServer({ DATA_DIR }),
-    )
+    const servers = ['/proc/docket', join(file, 'below')].map((DATA_DIR) => startServer({ DATA_DIR }))
     for (const server of servers) {
       expect(await server.exitCode).toBe(1)
       expect(server.output()).toMatch(

@@ -4,6 +4,7 @@ import { text } from 'node:stream/consumers'
 import { expect, onTestFinished, test } from 'vitest'
 import { expectConsistent, startLoad } from '../support/load.ts'
 import { openServers, startBalancer } from '../support/servers.ts'
+import { readStream } from '../support/stream.ts'
 import { until } from '../support/wait.ts'
 
 // test/slow/crashes.test.ts kills servers.
@@ -25,7 +26,7 @@ test('a rolling restart of two servers loses no request', async () => {
   await expectConsistent(owner, acknowledged)
 })
 
-test('a stopping server refuses connections and closes kept ones after a response', async () => {
+test('a stopping server closes kept connections after a response', async () => {
   const { start } = await openServers()
   const server = start()
   const { port } = new URL(await server.url())
@@ -49,4 +50,19 @@ test('a stopping server refuses connections and closes kept ones after a respons
   sendRequest()
   expect(await rest).toMatch(/^HTTP\/1.1 200 OK\r\n.*connection: close\r\n/is)
   expect(await stopped).toBe(0)
+})
+
+test('a stopping server ends streams and tells clients when to reconnect', async () => {
+  const { people, start } = await openServers()
+  const server = start()
+  const headers = { Authorization: `Bearer ${people[0]?.token}`, Accept: 'text/event-stream' }
+  const response = await fetch(`${await server.url()}/assignments/events/`, { headers })
+  expect(response.headers.get('X-Accel-Buffering')).toBe('no')
+  const stream = readStream(response.body)
+  await stream.next()
+  const stopped = server.stop()
+  expect(await stream.next()).toEqual({ retry: expect.stringMatching(/^[1-5]\d{3}$/) })
+  expect(await stream.next()).toBeUndefined()
+  expect(await stopped).toBe(0)
+  expect(server.output()).not.toMatch(/Error/)
 })

@@ -91,8 +91,13 @@ describe('a server with DATABASE_URL', () => {
     })
     const [line] = await server.waitForOutput(/^\{.*"mine".*\}$/m)
     expect(JSON.parse(line)).toMatchObject({
-      ...{ level: 'info', request_id: 'mine', method: 'DELETE', route: '/accounts/sessions/:id', status: 401 },
-      ...{ ms: expect.any(Number), time: expect.stringMatching(/Z$/) },
+      level: 'info',
+      request_id: 'mine',
+      method: 'DELETE',
+      route: '/accounts/sessions/:id',
+      status: 401,
+      ms: expect.any(Number),
+      time: expect.stringMatching(/Z$/),
     })
     expect(server.output()).toContain('RATE_LIMITS is off')
     expect(await server.stop()).toBe(0)
@@ -107,16 +112,16 @@ describe('a server with DATABASE_URL', () => {
     await fetch(`${url}/assignments/x/`)
     await fetch(`${url}/assignments/events/`)
     await fetch(`${url}/accounts/`, { method: 'LINK' })
-    const told = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
+    const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
     for (const labels of [
       'method="GET",route="/healthz",status="200"',
       'method="GET",route="/assignments/:id",status="401"',
       'method="GET",route="/assignments/events",status="401"',
       'method="other",route="/accounts",status="405"',
     ]) {
-      expect(told).toContain(`http_request_duration_seconds_count{${labels}} 1`)
+      expect(metrics).toContain(`http_request_duration_seconds_count{${labels}} 1`)
     }
-    expect(told).toContain('process_resident_memory_bytes')
+    expect(metrics).toContain('process_resident_memory_bytes')
     const second = startServer({ DATABASE_URL: await cloneDatabase(), METRICS_PORT: String(port) })
     expect(await second.exitCode).toBe(1)
     expect(second.output()).toContain(`METRICS_PORT ${port} on 127.0.0.1 cannot be used (EADDRINUSE).`)
@@ -146,11 +151,11 @@ describe('a server with DATABASE_URL', () => {
         400,
       ],
     ] as const) {
-      const answer = await openRaw(url, bytes).rest()
-      expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
-      expect(answer).toMatch(/content-type: application\/problem\+json/i)
-      expect(answer).toMatch(/x-content-type-options: nosniff/i)
-      const body = JSON.parse(answer.slice(answer.indexOf('\r\n\r\n') + 4))
+      const response = await openRaw(url, bytes).readAll()
+      expect(response).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
+      expect(response).toMatch(/content-type: application\/problem\+json/i)
+      expect(response).toMatch(/x-content-type-options: nosniff/i)
+      const body = JSON.parse(response.slice(response.indexOf('\r\n\r\n') + 4))
       expect(body).toMatchObject({ status, code: 'malformed_request', request_id: expect.any(String) })
     }
     const huge = 'x'.repeat(3_000_000)
@@ -172,13 +177,13 @@ describe('a server with DATABASE_URL', () => {
       fetch(`${url}/healthz`).then(({ status }) => status),
     ])
     expect(first).toBe(200)
-    const answers = await Promise.all(logins)
-    const turnedAway = answers.filter(({ status }) => status === 503)
-    expect(turnedAway.length).toBeGreaterThan(100)
-    for (const { headers } of turnedAway) expect(Number(headers.get('Retry-After'))).toBeGreaterThan(0)
-    const served = answers.filter(({ status }) => status === 401)
+    const responses = await Promise.all(logins)
+    const rejected = responses.filter(({ status }) => status === 503)
+    expect(rejected.length).toBeGreaterThan(100)
+    for (const { headers } of rejected) expect(Number(headers.get('Retry-After'))).toBeGreaterThan(0)
+    const served = responses.filter(({ status }) => status === 401)
     expect(served.length).toBeGreaterThan(0)
-    expect(served.length + turnedAway.length).toBe(200)
+    expect(served.length + rejected.length).toBe(200)
     expect(await server.stop()).toBe(0)
   })
 })

@@ -15,30 +15,30 @@ const docket = await openDocket()
 /** Starts a server in this process that counts the requests it handles at the same time. */
 async function listen(limits: Parameters<typeof createHttpServer>[2] = {}) {
   const asset = async () => new Response(new Blob([new Uint8Array(8_000_000)]))
-  const seen = { active: 0, most: 0, done: 0 }
+  const handled = { active: 0, maxActive: 0, done: 0 }
   const server = createHttpServer(
     async (request, address) => {
-      seen.active++
-      seen.most = Math.max(seen.most, seen.active)
+      handled.active++
+      handled.maxActive = Math.max(handled.maxActive, handled.active)
       try {
         return await app.fetch(request, { ...docket.services, asset, address })
       } finally {
-        seen.active--
-        seen.done++
+        handled.active--
+        handled.done++
       }
     },
     '127.0.0.1',
     limits,
   )
-  /** By the client's port, the server's end of each connection. */
-  const ends = new Map<number, Socket>()
-  server.on('connection', (socket) => ends.set(socket.remotePort as number, socket))
+  /** The server's end of each connection, by the client's port. */
+  const serverSockets = new Map<number, Socket>()
+  server.on('connection', (socket) => serverSockets.set(socket.remotePort as number, socket))
   await once(server.listen(0, '127.0.0.1'), 'listening')
   onTestFinished(() => {
     server.closeAllConnections()
     server.close()
   })
-  return { seen, ends, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }
+  return { handled, serverSockets, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }
 }
 
 const request = (path: string, headers: Record<string, string> = {}) =>
@@ -47,22 +47,22 @@ const request = (path: string, headers: Record<string, string> = {}) =>
     .join('')}\r\n`
 
 test('pipelined requests run one by one and do not delay other clients', async () => {
-  const { url, seen } = await listen()
+  const { url, handled } = await listen()
   const { token } = await docket.createUser()
   const Authorization = `Bearer ${token}`
   const count = 1_000
-  const ahead = Array.from({ length: count }, (_, number) =>
+  const pipelined = Array.from({ length: count }, (_, number) =>
     request('/assignments/', { Authorization, 'X-Request-Id': String(number) }),
   )
-  const { rest } = openRaw(url, ahead.join('') + request('/healthz', { Connection: 'close' }))
-  const answers = rest()
+  const { readAll } = openRaw(url, pipelined.join('') + request('/healthz', { Connection: 'close' }))
+  const responses = readAll()
   expect(await fetch(`${url}/accounts/`, { headers: { Authorization } })).toMatchObject({ status: 200 })
-  expect(seen.done).toBeLessThan(count)
-  const text = await answers
+  expect(handled.done).toBeLessThan(count)
+  const text = await responses
   expect(statusesOf(text)).toEqual(Array(count + 1).fill(200))
   const ids = [...text.matchAll(/^x-request-id: (\d+)\r$/gim)].map(([, id]) => Number(id))
   expect(ids).toEqual(Array.from({ length: count }, (_, number) => number))
-  expect(seen.most).toBeLessThanOrEqual(2)
+  expect(handled.maxActive).toBeLessThanOrEqual(2)
 })
 
 test('the error for an invalid request comes after the earlier responses', async () => {
@@ -76,32 +76,35 @@ test('the error for an invalid request comes after the earlier responses', async
     [request('/', { Long: 'x'.repeat(20_000) }), 431],
     ['POST /assignments/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n', 400],
   ] as const) {
-    expect(statusesOf(await openRaw(url, good + good + bad).rest())).toEqual([200, 200, status])
+    expect(statusesOf(await openRaw(url, good + good + bad).readAll())).toEqual([200, 200, status])
   }
 })
 
 test('a request after an invalid one is not handled', async () => {
   const { url } = await listen()
   const { token } = await docket.createUser()
-  const made = `POST /assignments/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{"name":"x"}`
+  const create = `POST /assignments/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{"name":"x"}`
   for (const bad of ['GET / HTTP/1.1\r\n\r\n', 'GET / HTTP/1.1\r\nHost: x\r\nExpect: foo\r\n\r\n']) {
-    expect(statusesOf(await openRaw(url, made + bad + made).rest())).toHaveLength(2)
+    expect(statusesOf(await openRaw(url, create + bad + create).readAll())).toHaveLength(2)
   }
   expect((await docket.call('GET', '/assignments/?count=true', { token })).body.count).toBe(2)
 })
 
 test('a rejected connection that its client leaves open is closed', async () => {
-  const { url, ends } = await listen()
+  const { url, serverSockets } = await listen()
   const { socket } = openRaw(url, 'CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n')
   await once(socket, 'readable')
-  const serverEnd = ends.get(socket.localPort as number) as Socket
-  await until(() => serverEnd.closed)
-  expect(serverEnd.destroyed).toBe(true)
+  const serverSocket = serverSockets.get(socket.localPort as number) as Socket
+  await until(() => serverSocket.closed)
+  expect(serverSocket.destroyed).toBe(true)
 })
 
 test('idle and slow clients are disconnected while others are served', async () => {
-  const { url, seen, ends } = await listen({
-    ...{ headersTimeout: 1_000, requestTimeout: 2_000, connectionsCheckingInterval: 100, timeout: 3_000 },
+  const { url, handled, serverSockets } = await listen({
+    headersTimeout: 1_000,
+    requestTimeout: 2_000,
+    connectionsCheckingInterval: 100,
+    timeout: 3_000,
   })
   const login = 'POST /accounts/login/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n'
   const senders = ['', 'GET / HT', 'GET / HTTP/1.1\r\nHost: x\r\nX: ', `${login}Content-Length: 100\r\n\r\n{"em`]
@@ -110,21 +113,21 @@ test('idle and slow clients are disconnected while others are served', async () 
   const readers = Array.from({ length: 40 }, () => openRaw(url, request('/docs/swagger-ui-bundle.js').repeat(5)))
   await Promise.all(readers.map(({ socket }) => once(socket, 'readable')))
   // A client that does not read does not notice that its connection was closed.
-  const serverEnds = readers.map(({ socket }) => ends.get(socket.localPort as number) as Socket)
-  const responses = Promise.all(senders.map(({ rest }) => rest()))
+  const readerSockets = readers.map(({ socket }) => serverSockets.get(socket.localPort as number) as Socket)
+  const responses = Promise.all(senders.map(({ readAll }) => readAll()))
   let haveResponded = false
   responses.finally(() => {
     haveResponded = true
   })
   await until(async () => {
     expect(await fetch(`${url}/healthz`)).toMatchObject({ status: 200 })
-    return haveResponded && serverEnds.every(({ closed }) => closed)
+    return haveResponded && readerSockets.every(({ closed }) => closed)
   })
   for (const text of await responses) {
     expect(statusesOf(text)).toEqual([408])
     expect(text).toContain('"code":"malformed_request"')
   }
-  expect(seen.active).toBe(0)
+  expect(handled.active).toBe(0)
 })
 
 test('closes the longest-idle connection above maxConnections', async () => {
@@ -133,7 +136,7 @@ test('closes the longest-idle connection above maxConnections', async () => {
   const headers = { Authorization: `Bearer ${token}`, Accept: 'text/event-stream' }
   const stream = await fetch(`${url}/assignments/events/`, { headers })
   const idle = Array.from({ length: 30 }, () => openRaw(url, ''))
-  await Promise.all(idle.slice(0, 11).map(({ isClosed }) => isClosed))
+  await Promise.all(idle.slice(0, 11).map(({ closed }) => closed))
   expect(await fetch(`${url}/healthz`)).toMatchObject({ status: 200 })
   expect(idle.filter(({ socket }) => !socket.closed).length).toBeGreaterThan(15)
   expect(await stream.body?.getReader().read()).toMatchObject({ done: false })
@@ -144,11 +147,11 @@ test('reads a header that comes after 2,500 others', async () => {
   const { token } = await docket.createUser()
   const body = JSON.stringify({ name: 'x' })
   const headers = { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' }
-  const made = await fetch(`${url}/assignments/`, { method: 'POST', headers, body })
-  const lines = [`PATCH ${made.headers.get('Location')} HTTP/1.1`, 'Host: x', 'Content-Type: application/json']
+  const created = await fetch(`${url}/assignments/`, { method: 'POST', headers, body })
+  const lines = [`PATCH ${created.headers.get('Location')} HTTP/1.1`, 'Host: x', 'Content-Type: application/json']
     .concat(`Authorization: Bearer ${token}`, `Content-Length: ${body.length}`, 'Connection: close')
     .concat(Array(2_500).fill('a:'), 'If-Match: "7"')
-  expect(statusesOf(await openRaw(url, `${lines.join('\r\n')}\r\n\r\n${body}`).rest())).toEqual([412])
+  expect(statusesOf(await openRaw(url, `${lines.join('\r\n')}\r\n\r\n${body}`).readAll())).toEqual([412])
 })
 
 test('a client that requests much and reads nothing takes little memory', async () => {
@@ -159,7 +162,7 @@ test('a client that requests much and reads nothing takes little memory', async 
   await Promise.all(readers.map(({ socket }) => once(socket, 'readable')))
   for (const { socket } of readers) expect(String(socket.read(12))).toBe('HTTP/1.1 200')
   expect(await fetch(`${url}/readyz`)).toMatchObject({ status: 200 })
-  // The file has 1.4 MiB, and would be there 10,000 times.
+  // The file has 1.4 MiB and was requested 10,000 times.
   expect((await server.memory()) - before).toBeLessThan(200)
   for (const { socket } of readers) socket.destroy()
   expect(await server.stop()).toBe(0)

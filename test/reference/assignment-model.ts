@@ -133,7 +133,7 @@ export class AssignmentModel {
     await this.#expectPages(caller, '/assignments/', query, rows, query.count === 'true' ? { count: rows.length } : {})
   }
 
-  /** Returns an id and a caller: one of the people, or whoever has a role in the assignment. */
+  /** Returns an id and a caller: one of the people, or the person with a role in the assignment. */
   aim({ which, as }: { which: number; as: number | 'creator' | 'assignee' }): [ModelUser, string] {
     const id = this.ids[which % this.ids.length] as string
     const last = this.#eventsOf(id).at(-1)

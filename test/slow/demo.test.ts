@@ -3,7 +3,7 @@ import { reportPath, startDemo } from '../support/demo.ts'
 import { cloneDatabase } from '../support/fixtures.ts'
 import { temporaryFolder } from '../support/process.ts'
 
-test('the demo keeps its data across restarts, and makes the same data elsewhere', async () => {
+test('the demo keeps its data and makes the same data elsewhere', async () => {
   const DATA_DIR = await temporaryFolder()
   const first = await startDemo({ DATA_DIR })
   const count = await first.count()

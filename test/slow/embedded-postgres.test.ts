@@ -45,6 +45,18 @@ describe('a server with the embedded PostgreSQL', () => {
     expect(await winner.stop()).toBe(0)
   })
 
+  test('explains that DATA_DIR is a file', async () => {
+    const file = join(await temporaryFolder(), 'file')
+    await writeFile(file, '')
+    for (const DATA_DIR of ['/dev/null', file]) {
+      const server = startServer({ DATA_DIR })
+      expect(await server.exitCode).toBe(1)
+      expect(server.output()).toMatch(
+        /^Docket did not start\.\nDATA_DIR must be a folder .* It cannot write to .* \(E[A-Z]+\)\./,
+      )
+    }
+  })
+
   test('accepts shell characters in DATA_DIR', async () => {
     await expectReady(startServer({ DATA_DIR: join(await temporaryFolder(), `a $HOME "b" \`id\` 'c' é`) }))
   })

@@ -13,6 +13,6 @@ describe('a server whose database is', () => {
   })
 })
 
-test('the pool returns each statement its own rows through 150 broken connections', async () => {
+test('the pool returns statements their own rows when 150 connections break', async () => {
   await expectRowsAfterBrokenConnections(databaseUrl(), 150)
 }, 120_000)

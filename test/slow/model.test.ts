@@ -8,6 +8,6 @@ const docket = await openDocket()
 const timeout = 600_000
 
 // More sequences: RUNS=1000 npm run test:slow -- test/slow/model.test.ts
-test('many random sequences of operations get the responses of a plain model', { timeout }, async () => {
+test('many sequences of operations get the responses of a plain model', { timeout }, async () => {
   await expectModel(docket, Number(process.env.RUNS ?? 20), 13)
 })

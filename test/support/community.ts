@@ -8,39 +8,38 @@ import { migrate } from '../../src/database/migrate.ts'
 
 const extensions = { timescaledb, pg_trgm }
 
-let made: Promise<Blob> | undefined
+let clusterFiles: Promise<Blob> | undefined
 
 /**
- * An empty PostgreSQL 17 in WebAssembly that has TimescaleDB's Community edition to be created, at a URL as of any other. It
- * is a single session, which its clients share: each has it for a statement, or from the beginning to the end of a
- * transaction. What they set, and the session's locks, are everybody's.
+ * Starts an empty PostgreSQL 17 in WebAssembly that offers TimescaleDB's Community edition as an extension. It has a single
+ * session, which its clients use in turn for a statement or a whole transaction. They share its settings and locks.
  */
 export async function startWebAssembly(): Promise<{ url: string; close: () => Promise<void> }> {
-  // Making a cluster takes seconds, copying one less than one.
-  made ??= PGlite.create({ extensions }).then(async (first) => {
+  // Creating a cluster takes seconds, copying one less than a second.
+  clusterFiles ??= PGlite.create({ extensions }).then(async (first) => {
     const files = await first.dumpDataDir('none')
     await first.close()
     return files
   })
-  const database = await PGlite.create({ extensions, loadDataDir: await made })
+  const database = await PGlite.create({ extensions, loadDataDir: await clusterFiles })
   await database.exec(DEFAULTS)
   const sockets = new Set<Socket>()
-  const takeTurn = createTurns()
+  const acquire = createMutex()
   const server = createServer({ noDelay: true }, (socket) => {
     sockets.add(socket.on('error', () => socket.destroy()).on('close', () => sockets.delete(socket)))
-    serve(database, socket, takeTurn).catch((error) => socket.destroy(error))
+    serve(database, socket, acquire).catch((error) => socket.destroy(error))
   })
   await once(server.listen(0, '127.0.0.1'), 'listening')
   const close = async () => {
     server.close()
     for (const socket of sockets) socket.destroy()
-    await takeTurn()
+    await acquire()
     await database.close()
   }
   return { url: `postgres://postgres:none@127.0.0.1:${(server.address() as AddressInfo).port}/postgres`, close }
 }
 
-/** Such a database with the extension, migrated. `days` is how much of the log it keeps. */
+/** Starts such a database with the extension, and migrates it. `days` is its HISTORY_DAYS. */
 export async function openCommunity(days?: number): Promise<{ url: string; close: () => Promise<void> }> {
   const opened = await startWebAssembly()
   const client = postgres(opened.url, { max: 1, onnotice: () => {} })
@@ -50,39 +49,39 @@ export async function openCommunity(days?: number): Promise<{ url: string; close
   return opened
 }
 
-// PostgreSQL's own: this build starts with no path and no sequential scans, and with a notice of every step.
+// PostgreSQL's defaults. This build starts with an empty search path, without sequential scans, and with verbose messages.
 const DEFAULTS = 'set client_min_messages = notice; set search_path = "$user", public; set enable_seqscan = on'
 
-type TakeTurn = () => Promise<() => void>
+/** Waits for exclusive use and returns its release. */
+type Acquire = () => Promise<() => void>
 
-/** Turns in the order in which they are asked for: each begins when the one before it is given back. */
-function createTurns(): TakeTurn {
+function createMutex(): Acquire {
   let last: Promise<void> = Promise.resolve()
   return () => {
-    const before = last
+    const previous = last
     const { promise, resolve } = Promise.withResolvers<void>()
     last = promise
-    return before.then(() => resolve)
+    return previous.then(() => resolve)
   }
 }
 
-// Of PostgreSQL's protocol (55.7): requests that have no letter, the answers to them, and a Sync.
+// Messages of PostgreSQL's protocol (55.7): requests at the start of a connection, their responses, and a Sync.
 const SSL_REQUEST = 80877103
 const PROTOCOL_3 = 196608
 const READY = Buffer.from('Z\0\0\0\x05I', 'latin1')
 const WELCOME = Buffer.concat([Buffer.from('R\0\0\0\x08\0\0\0\0', 'latin1'), READY])
 const SYNC = Buffer.from('S\0\0\0\x04', 'latin1')
 
-/** Hands each message of a client to the database, and its answers back, until the client leaves. */
-async function serve(database: PGlite, socket: Socket, takeTurn: TakeTurn) {
+/** Passes messages between a client and the database until the client disconnects. */
+async function serve(database: PGlite, socket: Socket, acquire: Acquire) {
   let rest: Buffer = Buffer.alloc(0)
   let isGreeted = false
-  let endTurn: (() => void) | undefined
+  let release: (() => void) | undefined
   try {
     for await (const chunk of socket) {
       rest = Buffer.concat([rest, chunk])
       for (;;) {
-        // A message is a letter, which the first ones lack, and a length that counts itself.
+        // A message is a letter, which the first messages lack, and a length that includes itself.
         const letter = isGreeted ? 1 : 0
         if (rest.length < letter + 4 || rest.length < letter + rest.readInt32BE(letter)) break
         const message = rest.subarray(0, letter + rest.readInt32BE(letter))
@@ -95,22 +94,22 @@ async function serve(database: PGlite, socket: Socket, takeTurn: TakeTurn) {
           continue
         }
         if (message[0] === 'X'.charCodeAt(0)) return
-        endTurn ??= await takeTurn()
-        const answer = await database.execProtocolRaw(message)
-        socket.write(answer)
-        if (READY.equals(answer.subarray(-READY.length))) {
-          endTurn()
-          endTurn = undefined
+        release ??= await acquire()
+        const response = await database.execProtocolRaw(message)
+        socket.write(response)
+        if (READY.equals(response.subarray(-READY.length))) {
+          release()
+          release = undefined
         }
       }
     }
   } finally {
     socket.destroy()
-    // What it has left half done.
-    endTurn ??= await takeTurn()
+    // Ends an unfinished statement or transaction.
+    release ??= await acquire()
     await database.execProtocolRaw(SYNC)
     await database.exec('rollback')
     await database.exec('select pg_advisory_unlock_all()')
-    endTurn()
+    release()
   }
 }

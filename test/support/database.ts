@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import postgres from 'postgres'
@@ -8,12 +8,12 @@ import { openEmbeddedPostgres } from '../../src/node/embedded-postgres.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** A migrated and empty database, to be cloned and never written to. */
+    /** The URL of a migrated, empty database that tests clone. */
     template: string
   }
 }
 
-/** One PostgreSQL for all test files, embedded or that of TEST_DATABASE_URL, with a template that each file clones. */
+/** Opens the PostgreSQL of all test files, embedded or at TEST_DATABASE_URL, with a template that each file clones. */
 export default async function setup(project: TestProject) {
   const server = process.env.TEST_DATABASE_URL
     ? { url: process.env.TEST_DATABASE_URL, stop: async () => {} }
@@ -24,7 +24,7 @@ export default async function setup(project: TestProject) {
   const template = new URL(server.url)
   template.pathname = `/${name}`
   await migrate(template.href)
-  await close(admin, name)
+  await disallowConnections(admin, name)
   project.provide('template', template.href)
 
   return async () => {
@@ -35,8 +35,8 @@ export default async function setup(project: TestProject) {
   }
 }
 
-/** A database can be cloned only while nobody is connected to it, and TimescaleDB's workers would be. */
-async function close(admin: postgres.Sql, name: string) {
+/** Keeps TimescaleDB's workers away: a database can be cloned only while nobody is connected to it. */
+async function disallowConnections(admin: postgres.Sql, name: string) {
   await admin.unsafe(`alter database ${name} allow_connections false`)
   await admin`select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = ${name}`
 }
@@ -44,6 +44,7 @@ async function close(admin: postgres.Sql, name: string) {
 async function openTemporary() {
   const folder = await mkdtemp(join(tmpdir(), 'docket-test-'))
   const { url, stop } = await openEmbeddedPostgres(folder)
+  await makeQuick(url, folder)
   return {
     url,
     stop: async () => {
@@ -51,4 +52,15 @@ async function openTemporary() {
       await rm(folder, { recursive: true })
     },
   }
+}
+
+/** Saves what tests do not need: waiting for the disk, and deriving a key for each connection. */
+async function makeQuick(url: string, folder: string) {
+  await writeFile(join(folder, 'postgres/cluster/pg_hba.conf'), 'host all all 127.0.0.1/32 trust\n')
+  const client = postgres(url, { max: 1 })
+  for (const setting of ['fsync', 'synchronous_commit', 'full_page_writes']) {
+    await client.unsafe(`alter system set ${setting} = off`)
+  }
+  await client`select pg_reload_conf()`
+  await client.end()
 }

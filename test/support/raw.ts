@@ -1,14 +1,14 @@
 import { connect } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 
-/** A connection on which bytes are sent as they are. Nothing is read of it before `rest`, which gives all until its end. */
+/** Opens a connection and sends bytes on it. Nothing is read before `readAll`, which returns everything up to the end. */
 export function openRaw(url: string, bytes: string) {
   const { port, hostname } = new URL(url)
   const socket = connect(Number(port), hostname)
   socket.write(bytes)
-  const isClosed = new Promise<void>((resolve) => socket.on('error', () => {}).once('close', () => resolve()))
-  return { socket, isClosed, rest: () => buffer(socket).then(String) }
+  const closed = new Promise<void>((resolve) => socket.on('error', () => {}).once('close', () => resolve()))
+  return { socket, closed, readAll: () => buffer(socket).then(String) }
 }
 
-/** The statuses, in order, of answers that came on one connection. */
+/** Returns the statuses of the responses on one connection, in order. */
 export const statusesOf = (text: string) => [...text.matchAll(/HTTP\/1\.1 (\d+) /g)].map(([, status]) => Number(status))

@@ -1,56 +1,26 @@
 import { createHash } from 'node:crypto'
-import { existsSync } from 'node:fs'
 import fc from 'fast-check'
-import { type Browser, chromium, type Page } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { drawFlow, drawThroughput } from '../../src/reports/charts.ts'
-import type { EventCounts, Report, StatusCounts } from '../../src/reports/reports.ts'
 import { CHART_POLICY } from '../../src/reports/svg.ts'
+import {
+  BOTTOM,
+  barsOf,
+  busyCounts,
+  descriptionOf,
+  EVENTS,
+  heightsOf,
+  LEFT,
+  labelsOf,
+  pathOf,
+  RIGHT,
+  report,
+  TOP,
+  textsOf,
+} from '../support/charts.ts'
 
-const EVENTS = { created: 'blue', started: 'orange', done: 'green', error: 'vermilion', deleted: 'grey' } as const
-const [BOTTOM, TOP, LEFT, RIGHT] = [364, 108, 64, 928]
-const MINUTES = { hour: 60, day: 1440, week: 10_080, month: 43_830 }
-
-type Options = { bucket?: Report<unknown>['bucket']; from?: string; timezone?: string }
-type Counts = EventCounts & StatusCounts
-type Filled = Report<{ start: string } & Counts>
-
-/** A report of so many buckets, each with the counts that `fill` gives it, and nothing else. */
-function report(size: number, fill: (index: number) => Partial<Counts>, options: Options = {}): Filled {
-  const { bucket = 'day', from = '2026-11-01T00:00:00.000Z', timezone = 'UTC' } = options
-  const at = (index: number) => new Date(Date.parse(from) + index * MINUTES[bucket] * 60_000).toISOString()
-  const none = { created: 0, started: 0, done: 0, error: 0, deleted: 0, todo: 0, 'in progress': 0 }
-  const results = Array.from({ length: size }, (_, index) => ({ start: at(index), ...none, ...fill(index) }))
-  return { bucket, from, to: at(size), timezone, results }
-}
-
-const busy = (index: number) => ({
-  ...{ created: (index * 7) % 19, started: (index * 5) % 17, deleted: index % 2, todo: 20 + (index % 7) },
-  ...{ done: 3 * index, error: index % 3, 'in progress': 5 + (index % 4) },
-})
-
-const shape = (svg: string, colour: string) =>
-  new RegExp(`<path class="${colour}[^>]* d="([^"]*)"`).exec(svg)?.[1] ?? ''
-
-/** The bars of a colour, by left edge, width and height. */
-const barsOf = (svg: string, colour: string) =>
-  [...shape(svg, colour).matchAll(/M(\S+) (\S+)h(\S+)v(\S+)h\S+z/g)].map(([, left, top, width, height]) => {
-    expect(Number(top) + Number(height)).toBeCloseTo(BOTTOM, 1)
-    return { left: Number(left), width: Number(width), height: Number(height) }
-  })
-
-/** The upper edge of an area, as heights. */
-const heightsOf = (svg: string, colour: string) =>
-  (/L([^H]*)H/.exec(shape(svg, colour))?.[1]?.split(' ') ?? [])
-    .filter((_, index) => index % 2)
-    .map((y) => BOTTOM - Number(y))
-
-const textsOf = (svg: string) => [...svg.matchAll(/<text[^>]*>([^<]*)<\/text>/g)].map(([, text]) => text)
-const descriptionOf = (svg: string) => /<desc[^>]*>([^<]*)<\/desc>/.exec(svg)?.[1]
-const labelsOf = (svg: string) => [...svg.matchAll(/<text x="[^"]*" y="384"[^>]*>([^<]*)</g)].map(([, label]) => label)
-
-describe('throughput', () => {
-  test('has a bar for each count of each bucket, as high as it is large', () => {
+describe('a throughput chart', () => {
+  test('draws each count as a bar of proportional height', () => {
     const counts = fc.nat({ max: 9_000_000 })
     const buckets = fc.array(
       fc.record({ created: counts, started: counts, done: counts, error: counts, deleted: counts }),
@@ -77,8 +47,8 @@ describe('throughput', () => {
     )
   })
 
-  test('stands the bars of a bucket side by side, within its share of the width', () => {
-    const svg = drawThroughput(report(52, busy, { bucket: 'week' }))
+  test('draws the bars of a bucket side by side', () => {
+    const svg = drawThroughput(report(52, busyCounts, { bucket: 'week' }))
     const bars = Object.values(EVENTS).map((colour) => barsOf(svg, colour))
     const slot = (RIGHT - LEFT) / 52
     for (let index = 0; index < 52; index++) {
@@ -94,21 +64,21 @@ describe('throughput', () => {
     }
   })
 
-  test('stacks the bars of many buckets, and says so', () => {
-    const svg = drawThroughput(report(1000, busy))
+  test('stacks the bars if there are many buckets, and says so', () => {
+    const svg = drawThroughput(report(1000, busyCounts))
     expect(svg).toContain('Assignments per day, stacked')
     const [created, started, , , deleted] = Object.values(EVENTS).map((colour) => barsOf(svg, colour))
     expect(created).toHaveLength(1000)
     const own = created?.map(({ height }, index) => height - (started?.[index]?.height ?? 0))
     const unit = deleted?.[1]?.height ?? 0
     for (const [index, height] of own?.entries() ?? []) {
-      expect(Math.abs(height - busy(index).created * unit)).toBeLessThan(0.2)
+      expect(Math.abs(height - busyCounts(index).created * unit)).toBeLessThan(0.2)
     }
     expect(svg.length).toBeLessThan(200_000)
-    expect(drawThroughput(report(61, busy))).not.toContain('stacked')
+    expect(drawThroughput(report(61, busyCounts))).not.toContain('stacked')
   })
 
-  test('says in words what it shows', () => {
+  test('has a description with totals, minima and maxima', () => {
     const svg = drawThroughput(report(3, (index) => ({ created: [1200, 7, 30][index] ?? 0, done: index })))
     expect(descriptionOf(svg)).toMatch(
       /^Assignments per day, 1 – 3 Nov 2026, UTC\. In all: created 1,237, least 7 \(2 Nov 2026\), /,
@@ -121,13 +91,13 @@ describe('throughput', () => {
   })
 })
 
-describe('flow', () => {
-  test('lays the statuses on each other: done, error, in progress, todo', () => {
-    const svg = drawFlow(report(40, busy))
+describe('a flow chart', () => {
+  test('stacks done, error, in progress and todo', () => {
+    const svg = drawFlow(report(40, busyCounts))
     const tops = ['green', 'vermilion', 'orange', 'blue'].map((colour) => heightsOf(svg, colour))
-    const unit = (tops[0]?.[39] ?? 0) / busy(39).done
+    const unit = (tops[0]?.[39] ?? 0) / busyCounts(39).done
     for (let index = 0; index < 40; index++) {
-      const { done, error, todo, ...rest } = busy(index)
+      const { done, error, todo, ...rest } = busyCounts(index)
       const expected = [
         done,
         done + error,
@@ -136,19 +106,19 @@ describe('flow', () => {
       ]
       expect(tops.map((heights) => heights[index])).toEqual(expected.map((sum) => expect.closeTo(sum * unit, 1)))
     }
-    // Each covers the lower part of the one before it, so the order of drawing is part of it.
+    // Each area covers the lower part of the one before it, so the order of drawing matters.
     const order = [...svg.matchAll(/class="(\w+) edge"/g)].map(([, colour]) => colour)
     expect(order).toEqual(['blue', 'orange', 'vermilion', 'green'])
   })
 
-  test('says what there was at the end, and the extremes', () => {
+  test('has a description with the final counts, minima and maxima', () => {
     const svg = drawFlow(report(3, (index) => ({ todo: [5, 9, 2][index] ?? 0 }), { bucket: 'week' }))
     expect(descriptionOf(svg)).toContain('At the end: todo 2, least 2 (21 Nov 2026), most 9 (14 Nov 2026); ')
   })
 
-  test('is as wide as the picture whatever the number of buckets', () => {
+  test('fills the width with any number of buckets', () => {
     for (const size of [1, 2, 1000]) {
-      expect(shape(drawFlow(report(size, busy)), 'blue')).toMatch(/^M64 364V\S+L.*H928V364z$/)
+      expect(pathOf(drawFlow(report(size, busyCounts)), 'blue')).toMatch(/^M64 364V\S+L.*H928V364z$/)
     }
   })
 })
@@ -156,15 +126,15 @@ describe('flow', () => {
 describe.each([
   ['throughput', drawThroughput],
   ['flow', drawFlow],
-])('%s', (_, draw) => {
-  test('without anything to show has its axes and says so', () => {
+])('any %s chart', (_, draw) => {
+  test('without data has axes and a message', () => {
     const svg = draw(report(30, () => ({})))
     expect(textsOf(svg)).toEqual(expect.arrayContaining(['0', '1', 'Nothing to show']))
     expect(labelsOf(svg).length).toBeGreaterThan(10)
     expect(svg).not.toMatch(/NaN|Infinity|undefined/)
   })
 
-  test('of one bucket is a picture too', () => {
+  test('can have a single bucket', () => {
     const svg = draw(report(1, () => ({ created: 4, done: 2 })))
     expect(labelsOf(svg)).toEqual(['1 Nov'])
     expect(svg).not.toMatch(/NaN|Infinity|undefined/)
@@ -179,13 +149,13 @@ describe.each([
     [5200, ['0', '2K', '4K', '6K']],
     [1_234_567, ['0', '500K', '1M', '1.5M']],
     [9_999_999_999, ['0', '2B', '4B', '6B', '8B', '10B']],
-  ])('marks the height of %i with round whole numbers', (done, expected) => {
+  ])('labels the axis up to %i with round whole numbers', (done, expected) => {
     const svg = draw(report(3, (index) => (index === 1 ? { done } : {})))
     expect([...svg.matchAll(/text-anchor="end">([^<]*)</g)].map(([, label]) => label)).toEqual(expected)
   })
 
-  test('escapes a time zone that is none, and falls back to UTC', () => {
-    const svg = draw(report(3, busy, { timezone: `"'/><script>alert(1)</script>&amp;\u0000\uFFFF\uD800` }))
+  test('escapes an invalid time zone and falls back to UTC', () => {
+    const svg = draw(report(3, busyCounts, { timezone: `"'/><script>alert(1)</script>&amp;\u0000\uFFFF\uD800` }))
     expect(svg).not.toContain('<script')
     expect(svg).toContain(
       'UTC (&quot;&#39;/&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;amp;\uFFFD\uFFFD\uFFFD is not',
@@ -193,8 +163,8 @@ describe.each([
     expect(labelsOf(svg)).toEqual(['1 Nov', '2 Nov', '3 Nov'])
   })
 
-  test('asks for nothing, and its policy allows its one style', () => {
-    const svg = draw(report(3, busy))
+  test('loads nothing, and its policy allows only its style', () => {
+    const svg = draw(report(3, busyCounts))
     const [style, ...others] = [...svg.matchAll(/<style>([^<]*)<\/style>/g)].map(([, style]) => style ?? '')
     expect(others).toEqual([])
     expect(CHART_POLICY).toContain(
@@ -207,10 +177,11 @@ describe.each([
   })
 })
 
-describe('dates are written in the report’s own time zone', () => {
-  const hours = (timezone: string) => report(6, busy, { bucket: 'hour', from: '2026-10-24T23:00:00.000Z', timezone })
+describe('the dates of a chart', () => {
+  const hours = (timezone: string) =>
+    report(6, busyCounts, { bucket: 'hour', from: '2026-10-24T23:00:00.000Z', timezone })
 
-  test('by hour, through the end of summer time; a flow has them at the ends', () => {
+  test('by hour follow the end of daylight saving time', () => {
     expect(labelsOf(drawThroughput(hours('Europe/Berlin')))).toEqual([
       '01:00',
       '02:00',
@@ -224,9 +195,10 @@ describe('dates are written in the report’s own time zone', () => {
     expect(textsOf(drawThroughput(hours('America/New_York')))).toEqual(expect.arrayContaining(['24 Oct', '25 Oct']))
   })
 
-  test('by day, week and month, with the year where it is new', () => {
+  test('by day, week and month include each new year', () => {
     const from = '2025-11-30T23:00:00.000Z'
-    const drawn = (bucket: 'day' | 'week' | 'month') => report(3, busy, { bucket, from, timezone: 'Europe/Paris' })
+    const drawn = (bucket: 'day' | 'week' | 'month') =>
+      report(3, busyCounts, { bucket, from, timezone: 'Europe/Paris' })
     expect(labelsOf(drawThroughput(drawn('day')))).toEqual(['1 Dec', '2 Dec', '3 Dec'])
     expect(labelsOf(drawFlow(drawn('day')))).toEqual(['1 Dec', '2 Dec', '3 Dec'])
     expect(labelsOf(drawThroughput(drawn('week')))).toEqual(['1 Dec', '8 Dec', '15 Dec'])
@@ -236,84 +208,8 @@ describe('dates are written in the report’s own time zone', () => {
     expect(textsOf(months).filter((text) => /^\d{4}$/.test(text ?? ''))).toEqual(['2025', '2026'])
   })
 
-  test('as many as fit', () => {
-    expect(labelsOf(drawThroughput(report(30, busy)))).toHaveLength(15)
-    expect(labelsOf(drawThroughput(report(48, busy, { bucket: 'hour' })))[1]).toBe('03:00')
+  test('are left out if there is no space', () => {
+    expect(labelsOf(drawThroughput(report(30, busyCounts)))).toHaveLength(15)
+    expect(labelsOf(drawThroughput(report(48, busyCounts, { bucket: 'hour' })))[1]).toBe('03:00')
   })
 })
-
-describe.runIf(existsSync('/usr/bin/chromium'))('in a browser', () => {
-  let browser: Browser
-  let page: Page
-  const complaints: string[] = []
-
-  beforeAll(async () => {
-    browser = await chromium.launch({
-      executablePath: '/usr/bin/chromium',
-      args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'].concat([
-        '--disable-background-networking',
-        '--disable-component-update',
-        '--disable-sync',
-      ]),
-    })
-    page = await browser.newPage({ viewport: { width: 960, height: 420 } })
-    page.on('console', (message) => complaints.push(message.text()))
-  })
-  afterAll(() => browser.close())
-
-  /** Opens a chart by itself, as XML and with its policy. */
-  async function open(svg: string) {
-    const headers = { 'Content-Security-Policy': CHART_POLICY }
-    await page.unrouteAll()
-    await page.route('**/*', (route) => route.fulfill({ body: svg, contentType: 'image/svg+xml', headers }))
-    await page.goto('http://charts.test/')
-  }
-
-  const reports: [string, Filled][] = [
-    ['a day of hours', report(24, busy, { bucket: 'hour', timezone: 'Asia/Kolkata' })],
-    ['two days of hours', report(48, busy, { bucket: 'hour' })],
-    ['thirty days', report(30, busy)],
-    ['a hundred days', report(100, busy)],
-    ['a year of weeks', report(52, busy, { bucket: 'week', timezone: 'America/Argentina/ComodRivadavia' })],
-    ['ten years of months', report(120, busy, { bucket: 'month' })],
-    ...(['hour', 'day', 'week', 'month'] as const).map((bucket): [string, Filled] => [
-      `a thousand buckets by ${bucket}`,
-      report(1000, busy, { bucket, from: '1990-08-30T00:00:00.000Z' }),
-    ]),
-    ['one bucket', report(1, busy)],
-    ['nothing', report(30, () => ({}))],
-    ['huge counts', report(7, () => ({ created: 9e9, started: 9e9, done: 9e9, error: 9e9, deleted: 9e9, todo: 9e9 }))],
-    ['a hostile time zone', report(3, busy, { timezone: '"/><script>alert(1)</script>&]]>\u0000' })],
-  ]
-
-  test.each(reports)('%s: well-formed XML, whose texts neither overlap nor leave the picture', async (_, given) => {
-    for (const draw of [drawThroughput, drawFlow]) {
-      await open(draw(given))
-      expect(await page.locator('parsererror, script').count()).toBe(0)
-      expect(await page.locator('svg > title').textContent()).toContain(` by ${given.bucket}`)
-      const boxes: Box[] = await page.evaluate(
-        `[...document.querySelectorAll('svg > text')].map((text) => text.getBoundingClientRect().toJSON())`,
-      )
-      expect(boxes.length).toBeGreaterThan(5)
-      for (const [index, box] of boxes.entries()) {
-        expect(box.left).toBeGreaterThan(4)
-        expect(box.right).toBeLessThan(956)
-        expect(box.bottom).toBeLessThan(416)
-        expect(boxes.slice(index + 1).filter((other) => !isApart(box, other))).toEqual([])
-      }
-    }
-    expect(complaints).toEqual([])
-  })
-
-  test('its own style makes it dark where that is preferred', async () => {
-    const background = () => page.evaluate(`getComputedStyle(document.querySelector('.background')).fill`)
-    await open(drawFlow(report(3, busy)))
-    expect(await background()).toBe('rgb(255, 255, 255)')
-    await page.emulateMedia({ colorScheme: 'dark' })
-    expect(await background()).toBe('rgb(21, 24, 29)')
-    expect(complaints).toEqual([])
-  })
-})
-
-type Box = { left: number; right: number; top: number; bottom: number }
-const isApart = (a: Box, b: Box) => a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top

@@ -39,7 +39,7 @@ describe('a log position', () => {
     event('9007199254740994'),
   ]
 
-  test('comes after those before it, and after no other', () => {
+  test('is after all lower positions and no others', () => {
     for (const [index, one] of ascending.entries()) {
       for (const [otherIndex, other] of ascending.entries()) {
         expect([one, other, isAfter(one, other)]).toEqual([one, other, index > otherIndex])
@@ -49,7 +49,7 @@ describe('a log position', () => {
     }
   })
 
-  test('is the same after it was a cursor', () => {
+  test('survives encoding as a cursor', () => {
     for (const position of ascending) {
       const keys = toCursorKeys(position)
       expect(cursorKeys.safeParse(keys).success).toBe(true)
@@ -68,7 +68,7 @@ describe('a log position', () => {
       'W1siNzQyIiwiMjAyNi0xMS0yMFQwMDowMDowMC4wMDBaIiwiMDEyMzQ1Njc4OWFiY2RlZiJdLGZhbHNlLGZhbHNlLCJPdk1jVFlfbnFwUTlfazJ1Il0',
       head('742'),
     ],
-  ])('has the cursor that it always had: %s', (cursor, position) => {
+  ])('keeps the cursor of earlier releases: %s', (cursor, position) => {
     const list = ['01986f5e-7c00-7000-8000-00000000000a', { status: ['todo'] }, 'events']
     expect(writeCursor({ keys: toCursorKeys(position), isBackward: false, isInclusive: false }, list)).toBe(cursor)
     expect(fromCursorKeys(readCursor(cursor, list, cursorKeys)?.keys ?? [])).toEqual(position)
@@ -84,7 +84,7 @@ describe('a log position', () => {
     [['742', '2026-11-20T10:00:00.123Z', '']],
     [['742', '2026-11-20T10:00:00.123Z', '0123456789abcde']],
     [['742', '2026-11-20T10:00:00.123Z', id, id]],
-  ])('is not made of %j', (keys) => {
+  ])('cannot be read from the keys %j', (keys) => {
     expect(cursorKeys.safeParse(keys).success).toBe(false)
   })
 })

@@ -1,24 +1,30 @@
 import { describe, expect, test } from 'vitest'
 import { readSettings, StartupError } from '../../src/settings.ts'
 
-test('nothing set gives the defaults, and an empty value counts as none', () => {
+test('an empty environment gives the defaults; an empty value is unset', () => {
   const defaults = readSettings({})
   expect(defaults).toMatchObject({ HOST: '127.0.0.1', PORT: 8000, DATA_DIR: '.data', SESSION_DAYS: 30 })
   expect(defaults).toMatchObject({ TRUST_PROXY: false, RATE_LIMITS: 'on', CORS_ORIGINS: [], LOG_LEVEL: 'info' })
   expect(readSettings({ PORT: '', DATABASE_URL: '', HOME: '/x' })).toEqual(defaults)
 })
 
-test('what is set is read', () => {
+test('settings are read from the environment', () => {
   const settings = {
-    ...{ PORT: '80', DATABASE_URL: 'postgres://u:p@h/d', CORS_ORIGINS: 'https://a.example, http://localhost:5173' },
-    ...{ TRUST_PROXY: 'true', RESEND_API_KEY: 're_x', MAIL_FROM: 'Docket <a@b.example>' },
+    PORT: '80',
+    DATABASE_URL: 'postgres://u:p@h/d',
+    CORS_ORIGINS: 'https://a.example, http://localhost:5173',
+    TRUST_PROXY: 'true',
+    RESEND_API_KEY: 're_x',
+    MAIL_FROM: 'Docket <a@b.example>',
   }
   expect(readSettings(settings)).toMatchObject({
-    ...{ PORT: 80, TRUST_PROXY: true, CORS_ORIGINS: ['https://a.example', 'http://localhost:5173'] },
+    PORT: 80,
+    TRUST_PROXY: true,
+    CORS_ORIGINS: ['https://a.example', 'http://localhost:5173'],
   })
 })
 
-describe('a wrong value is refused by name, with what would be right, and is not repeated', () => {
+describe('reading a wrong setting', () => {
   test.each([
     ['PORT', '80a', 'a port number from 0 to 65535, for example 8000.'],
     ['PORT', '65536', 'a port number'],
@@ -39,7 +45,7 @@ describe('a wrong value is refused by name, with what would be right, and is not
     ['SESSION_DAYS', '0', 'a number of days from 1 to 3650'],
     ['RATE_LIMITS', 'no', 'on or off'],
     ['LOG_LEVEL', 'verbose', 'trace, debug, info'],
-  ])('%s=%s', (name, value, right) => {
+  ])('rejects %s=%s with a hint and does not repeat it', (name, value, right) => {
     const read = () => readSettings({ [name]: value })
     expect(read).toThrow(StartupError)
     expect(read).toThrow(`${name} must be `)
@@ -47,11 +53,11 @@ describe('a wrong value is refused by name, with what would be right, and is not
     expect(read).not.toThrow('secret')
   })
 
-  test('all of them at once', () => {
+  test('lists all wrong values together', () => {
     expect(() => readSettings({ PORT: 'x', RATE_LIMITS: 'x' })).toThrow(/PORT.*\n.*RATE_LIMITS/)
   })
 
-  test('what is unsafe in production is refused there', () => {
+  test('rejects unsafe settings in production', () => {
     const mail = { RESEND_API_KEY: 're_x', MAIL_FROM: 'a@b.example' }
     expect(readSettings({ NODE_ENV: 'development', RATE_LIMITS: 'off' })).toMatchObject({ RATE_LIMITS: 'off' })
     expect(readSettings({ NODE_ENV: 'production', ...mail })).toMatchObject({ RATE_LIMITS: 'on' })
@@ -62,7 +68,7 @@ describe('a wrong value is refused by name, with what would be right, and is not
     expect(() => readSettings(unlimited)).toThrow(/^RATE_LIMITS must be on with NODE_ENV=production/)
   })
 
-  test('a key without a sender is missing one', () => {
+  test('requires MAIL_FROM with RESEND_API_KEY', () => {
     expect(() => readSettings({ RESEND_API_KEY: 're_secret' })).toThrow(/^MAIL_FROM is required with RESEND_API_KEY/)
   })
 })

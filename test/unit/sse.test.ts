@@ -9,6 +9,6 @@ test.each<[SseMessage, string]>([
   [{ id: undefined, comment: 'still here' }, ': still here\n\n'],
   [{ data: '' }, 'data: \n\n'],
   [{ data: 'one\ntwo\r\nthree\rfour' }, 'data: one\ndata: two\ndata: three\ndata: four\n\n'],
-])('formats %j', (message, text) => {
+])('a server-sent event is formatted as text: %j', (message, text) => {
   expect(formatSse(message)).toBe(text)
 })

@@ -117,7 +117,7 @@ test('a response with an ETag has no-transform, which keeps the tag strong', asy
   expect([headers.get('ETag'), headers.get('Cache-Control')]).toEqual(['"1"', 'no-store, no-transform'])
 })
 
-test('a wrong setting gives the client a problem and is explained in the log', async () => {
+test('a wrong setting gives a problem and is explained in the log', async () => {
   const other = await openDocket({ MAIL_FROM: '', SESSION_DAYS: '0' })
   const { status, body, headers } = await other.call('GET', '/healthz')
   expect({ status, code: body.code, type: headers.get('Content-Type') }).toEqual({

@@ -9,15 +9,15 @@ const { call, logIn, createUser, db, drain, resend, clock, passwordHash } = awai
 
 const NEW = 'orange horse battery'
 
-const statuses = (answers: { status: number }[]) => answers.map(({ status }) => status).sort()
+const statuses = (responses: { status: number }[]) => responses.map(({ status }) => status).sort()
 
-const times = <T>(count: number, work: (index: number) => Promise<T>) =>
+const inParallel = <T>(count: number, work: (index: number) => Promise<T>) =>
   Promise.all(Array.from({ length: count }, (_, index) => work(index)))
 
 const activate = (code: string) => call('POST', '/accounts/activate-account/', { body: { code } })
 
-/** A sign-up put there directly, without hashing. */
-async function pend(email: string) {
+/** Inserts a sign-up without hashing and returns its code. */
+async function insertSignup(email: string) {
   const code = newCode()
   const expires_at = new Date(clock.now + 60_000).toISOString()
   const rest = { email, first_name: 'A', last_name: 'B', password: passwordHash, expires_at }
@@ -25,25 +25,26 @@ async function pend(email: string) {
   return code
 }
 
-test('six concurrent sign-ups of one address send one mail and make one account', async () => {
+test('six concurrent sign-ups of one address send one mail', async () => {
   const body = { first_name: 'A', last_name: 'B', email: 'six@example.com', password: PASSWORD }
-  expect(statuses(await times(6, () => call('POST', '/accounts/signup/', { body })))).toEqual(Array(6).fill(202))
+  expect(statuses(await inParallel(6, () => call('POST', '/accounts/signup/', { body })))).toEqual(Array(6).fill(202))
   await drain()
   expect(resend.sent).toHaveLength(1)
   const code = /([0-9A-Z]{4}-){3}[0-9A-Z]{4}/.exec(resend.sent[0]?.text ?? '')?.[0] ?? ''
-  expect(statuses(await times(6, () => activate(code)))).toEqual([200, 400, 400, 400, 400, 400])
+  expect(statuses(await inParallel(6, () => activate(code)))).toEqual([200, 400, 400, 400, 400, 400])
   expect(await db.select().from(users).where(sql`email = 'six@example.com'`)).toHaveLength(1)
 })
 
 test('one of 50 concurrent activations with the same code succeeds', async () => {
-  const code = await pend('fifty@example.com')
-  const answers = statuses(await times(50, () => activate(code)))
-  expect(answers).toEqual([200, ...Array(49).fill(400)])
+  const code = await insertSignup('fifty@example.com')
+  const responses = statuses(await inParallel(50, () => activate(code)))
+  expect(responses).toEqual([200, ...Array(49).fill(400)])
 })
 
 test('20 concurrent codes of one address make one account', async () => {
   const codes: string[] = []
-  for (let index = 0; index < 20; index++) codes.push(await pend(index % 2 ? 'Many@example.com' : 'many@EXAMPLE.com'))
+  for (let index = 0; index < 20; index++)
+    codes.push(await insertSignup(index % 2 ? 'Many@example.com' : 'many@EXAMPLE.com'))
   expect(statuses(await Promise.all(codes.map(activate)))).toEqual([200, ...Array(19).fill(400)])
   expect(await db.select().from(signups).where(sql`lower(email) = 'many@example.com'`)).toEqual([])
 })
@@ -53,11 +54,11 @@ test('one of ten concurrent resets with the same code sets the password', async 
   const code = newCode()
   const expires_at = new Date(clock.now + 60_000).toISOString()
   await db.insert(password_resets).values({ user_id: id, code_hash: hashCode(code) as Uint8Array, expires_at })
-  const answers = await times(10, (index) =>
+  const responses = await inParallel(10, (index) =>
     call('POST', '/accounts/password-reset/verify/', { body: { code, new_password: `${NEW} ${index}` } }),
   )
-  expect(statuses(answers)).toEqual([200, ...Array(9).fill(400)])
-  const winner = answers.findIndex(({ status }) => status === 200)
+  expect(statuses(responses)).toEqual([200, ...Array(9).fill(400)])
+  const winner = responses.findIndex(({ status }) => status === 200)
   expect(await logIn(email, `${NEW} ${winner}`)).toMatchObject({ status: 200 })
 })
 
@@ -81,14 +82,14 @@ test('a login during a reset leaves no session of the old password', async () =>
 
 test('one of two concurrent password changes sets the password', async () => {
   const { email, token } = await createUser()
-  const answers = await times(2, (index) =>
+  const responses = await inParallel(2, (index) =>
     call('POST', '/accounts/password-change/', {
       token,
       body: { old_password: PASSWORD, new_password: `${NEW} ${index}` },
     }),
   )
-  expect(statuses(answers)).toEqual([200, 400])
-  const winner = answers.findIndex(({ status }) => status === 200)
+  expect(statuses(responses)).toEqual([200, 400])
+  const winner = responses.findIndex(({ status }) => status === 200)
   expect(await logIn(email, `${NEW} ${winner}`)).toMatchObject({ status: 200 })
   expect(await call('GET', '/accounts/', { token })).toMatchObject({ status: 200 })
 })
@@ -97,10 +98,10 @@ test('eight concurrent logins that upgrade a hash all stay logged in', async () 
   // A cost below the preferred one.
   const password = passwordHash.replace('$1000000$', '$260000$').replace('$8$5$', '$8$1$')
   const { email } = await createUser({ password })
-  const answers = await times(8, () => logIn(email, PASSWORD))
+  const responses = await inParallel(8, () => logIn(email, PASSWORD))
   const [user] = await db.select().from(users).where(eq(users.email, email))
   expect(user?.password).toMatch(PREFERRED.pattern)
-  expect(statuses(answers)).toEqual(Array(8).fill(200))
-  for (const { body } of answers)
+  expect(statuses(responses)).toEqual(Array(8).fill(200))
+  for (const { body } of responses)
     expect(await call('GET', '/accounts/', { token: body.token })).toMatchObject({ status: 200 })
 })

@@ -1,0 +1,57 @@
+import { eq } from 'drizzle-orm'
+import { describe, expect, test } from 'vitest'
+import { assignments } from '../../src/database/schema.ts'
+import { fewerOnWorkers, openDocket } from '../support/fixtures.ts'
+
+const { call, createUser, db } = await openDocket()
+const { token } = await createUser()
+
+const create = (body: object) => call('POST', '/assignments/', { token, body })
+const read = (id: string) => call('GET', `/assignments/${id}/`, { token })
+const history = (id: string) => call('GET', `/assignments/${id}/history/`, { token })
+const patch = (id: string, body: object, headers: Record<string, string> = {}) =>
+  call('PATCH', `/assignments/${id}/`, { token, body, headers })
+
+describe('concurrent requests', () => {
+  test('with the same If-Match: one of 50 succeeds', async () => {
+    const { body: made } = await create({ name: 'x' })
+    const headers = { 'If-Match': '"1"' }
+    const responses = await Promise.all(
+      Array.from({ length: 50 }, (_, n) => patch(made.id, { name: `n${n}` }, headers)),
+    )
+    const statuses = responses.map(({ status }) => status).sort()
+    expect(statuses).toEqual([200, ...Array(49).fill(412)])
+    expect((await read(made.id)).body.version).toBe(2)
+    expect((await history(made.id)).body.results).toHaveLength(2)
+  })
+
+  test('that change different fields lose no change', async () => {
+    for (let round = 0; round < fewerOnWorkers(20); round++) {
+      const made = await Promise.all(Array.from({ length: 10 }, () => create({ name: 'x' })))
+      await Promise.all(
+        made.flatMap(({ body }) => [patch(body.id, { name: 'named' }), patch(body.id, { status: 'done' })]),
+      )
+      for (const { body } of made) {
+        expect((await read(body.id)).body).toMatchObject({ name: 'named', status: 'done', version: 3 })
+      }
+    }
+  })
+
+  test('that change and delete an assignment end with its deletion', async () => {
+    for (let round = 0; round < fewerOnWorkers(10); round++) {
+      const { body: made } = await create({ name: 'x' })
+      const responses = await Promise.all([
+        ...Array.from({ length: 5 }, (_, n) => patch(made.id, { name: `n${n}` })),
+        call('DELETE', `/assignments/${made.id}/`, { token }),
+        ...Array.from({ length: 5 }, (_, n) => patch(made.id, { name: `m${n}` })),
+      ])
+      for (const { status } of responses) expect([200, 204, 404]).toContain(status)
+      expect(await db.select().from(assignments).where(eq(assignments.id, made.id))).toEqual([])
+      const { results } = (await history(made.id)).body
+      const versions = results.map(({ version }: { version: number }) => version)
+      expect(versions).toEqual(versions.map((_: number, index: number) => index + 1))
+      expect(results.at(-1).kind).toBe('deleted')
+      expect(results.length).toBe(2 + responses.filter(({ status }) => status === 200).length)
+    }
+  })
+})

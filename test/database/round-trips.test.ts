@@ -1,0 +1,67 @@
+import { afterAll, expect, test } from 'vitest'
+import { app } from '../../src/app.ts'
+import { openDocket } from '../support/fixtures.ts'
+import { startProxy } from '../support/proxy.ts'
+import { openServices } from '../support/runtimes.ts'
+
+const { createUser, url, now } = await openDocket()
+const [ada, bob] = [await createUser(), await createUser()]
+const proxy = await startProxy(url)
+const { services, close } = openServices({ url: proxy.url, now, environment: {}, options: { max: 1 } })
+afterAll(async () => {
+  await close()
+  proxy.close()
+})
+
+const send = (method: string, path: string, token: string, body?: object, headers = {}) => {
+  const type = body && { 'Content-Type': 'application/json' }
+  const init = {
+    method,
+    headers: { Authorization: `Bearer ${token}`, ...type, ...headers },
+    body: JSON.stringify(body),
+  }
+  return app.request(path, init as RequestInit, { ...services, address: '192.0.2.1' })
+}
+const create = async () => {
+  const created = await send('POST', '/assignments/', ada.token, { name: 'x', assignee: bob.id })
+  return created.headers.get('Location') as string
+}
+
+// The first use of a statement on a connection takes an extra round trip, so only the third request counts.
+test.each<[status: number, trips: number, ...Parameters<typeof send>]>([
+  [201, 1, 'POST', '/assignments/', ada.token, { name: 'x' }],
+  [201, 1, 'POST', '/assignments/', ada.token, { name: 'x', assignee: bob.email }],
+  [400, 1, 'POST', '/assignments/', ada.token, { name: 'x', assignee: 'nobody@example.com' }],
+  [401, 1, 'POST', '/assignments/', 'dkt_unknown', { name: 'x' }],
+  [200, 1, 'GET', '{id}', ada.token],
+  [404, 1, 'GET', `/assignments/${ada.id}/`, ada.token],
+  [401, 1, 'GET', '{id}', 'dkt_unknown'],
+  [200, 1, 'PATCH', '{id}', bob.token, { status: 'done' }],
+  [200, 1, 'PATCH', '{id}', ada.token, { name: 'y', assignee: ada.email }, { 'If-Match': '"1"' }],
+  [200, 1, 'PUT', '{id}', ada.token, { name: 'y' }],
+  [401, 1, 'PATCH', '{id}', 'dkt_unknown', { name: 'y' }],
+  [404, 1, 'PATCH', `/assignments/${ada.id}/`, ada.token, { name: 'y' }],
+  [403, 1, 'PATCH', '{id}', bob.token, { name: 'y' }, { 'If-Match': '"9"' }],
+  [412, 1, 'PATCH', '{id}', ada.token, { name: 'y' }, { 'If-Match': '"9"' }],
+  [400, 1, 'PATCH', '{id}', ada.token, {}],
+  [204, 1, 'DELETE', '{id}', ada.token],
+  [403, 1, 'DELETE', '{id}', bob.token],
+  [412, 1, 'DELETE', '{id}', ada.token, undefined, { 'If-Match': '"9"' }],
+  [200, 2, 'GET', '/assignments/', ada.token],
+  [200, 2, 'GET', '/assignments/?search=report&count=true&status=done&ordering=name', ada.token],
+  [200, 2, 'GET', '{id}history/', ada.token],
+  [200, 2, 'GET', '/assignments/events/', ada.token],
+  [200, 2, 'GET', '/assignments/events/?cursor=start&limit=100', bob.token],
+  [200, 2, 'GET', '/assignments/reports/throughput/', ada.token],
+  [200, 2, 'GET', '/assignments/reports/flow/?format=svg', ada.token],
+  [200, 2, 'GET', '/assignments/?as_of=2026-06-01&search=x', ada.token],
+  [200, 1, 'GET', '{id}?as_of=2026-11-22T10:00:00Z', ada.token],
+  [200, 1, 'GET', '/accounts/', ada.token],
+])('a %i takes %i round trips: %s %s', async (status, trips, method, path, ...rest) => {
+  for (const isCounted of [false, false, true]) {
+    const target = path.startsWith('{id}') ? path.replace('{id}', await create()) : path
+    const before = proxy.roundTrips()
+    expect(await send(method, target, ...rest)).toMatchObject({ status })
+    if (isCounted) expect(proxy.roundTrips() - before).toBe(trips)
+  }
+})
