@@ -1,7 +1,8 @@
--- What Drizzle cannot say: trigrams, and a lower case that does not depend on the collation this database was made with.
+-- Written by hand, since Drizzle has no extensions and functions: trigrams, and a lower case that does not depend on the
+-- collation of the database.
 CREATE EXTENSION IF NOT EXISTS pg_trgm;
 --> statement-breakpoint
--- The C collation knows ASCII's letters alone. PostgreSQL 17 brings Unicode's own; before it there is ICU's.
+-- The C collation lower-cases only ASCII. PostgreSQL 17 and newer have pg_c_utf8 for all of Unicode; older versions have ICU.
 DO $$
 DECLARE
   best text := (

@@ -1,4 +1,4 @@
--- Sigma has two lower cases, one of them for the ends of words: a search must find either.
+-- Sigma has two lower-case forms, one of them for the end of a word. They are made equal, so that a search finds both.
 DO $$
 DECLARE
   best text := (

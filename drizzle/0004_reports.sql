@@ -5,7 +5,7 @@ ALTER TABLE "assignment_events" ADD COLUMN "started_at" timestamp (3) with time 
 ALTER TABLE "assignment_events" ADD COLUMN "old_status" "assignment_status";--> statement-breakpoint
 ALTER TABLE "assignment_events" ADD COLUMN "old_assignee" uuid;--> statement-breakpoint
 ALTER TABLE "assignments" ADD COLUMN "started_at" timestamp (3) with time zone;--> statement-breakpoint
--- What the log has so far says the same, over several events.
+-- Fills the new columns of existing events, from the earlier events of each assignment.
 UPDATE "assignment_events" AS e
 SET "created_at" = told.created_at, "started_at" = told.started_at, "old_status" = told.old_status, "old_assignee" = told.old_assignee
 FROM (
@@ -22,7 +22,7 @@ UPDATE "assignments" SET "started_at" = told.started_at
 FROM (SELECT "assignment", min("started_at") AS started_at FROM "assignment_events" GROUP BY "assignment") AS told
 WHERE "id" = told."assignment" AND told.started_at IS NOT NULL;--> statement-breakpoint
 ALTER TABLE "assignment_events" ALTER COLUMN "created_at" SET NOT NULL;--> statement-breakpoint
--- With all that reports ask of an event, so that they need not look at the events themselves.
+-- These indexes include every column that reports read, so that reports need no other access to the table.
 CREATE INDEX "assignment_events_assignee_at_index" ON "assignment_events" USING btree ("assignee","at") INCLUDE ("creator","old_assignee","status","old_status","kind","created_at","started_at");--> statement-breakpoint
 CREATE INDEX "assignment_events_creator_at_index" ON "assignment_events" USING btree ("creator","at") INCLUDE ("assignee","old_assignee","status","old_status","kind","created_at","started_at");--> statement-breakpoint
 CREATE INDEX "assignment_events_old_assignee_at_index" ON "assignment_events" USING btree ("old_assignee","at") INCLUDE ("creator","assignee","status","old_status","kind") WHERE "assignment_events"."old_assignee" <> "assignment_events"."assignee";

@@ -8,7 +8,7 @@ import { assignmentRoutes } from './assignments/routes.ts'
 import { eventRoutes } from './events/routes.ts'
 import { serveDocs } from './http/docs.ts'
 import { handleError } from './http/errors.ts'
-import { health } from './http/health.ts'
+import { healthRoutes } from './http/health.ts'
 import { rejectOtherMethods } from './http/methods.ts'
 import { Problem } from './http/problem.ts'
 import { logRequest } from './http/request-log.ts'
@@ -27,12 +27,12 @@ api.notFound((c) => handleError(new Problem('not_found', { detail: 'There is not
 export const app = api
   .route('/accounts', accountRoutes)
   .route('/accounts', passwordRoutes)
-  // Before the assignments, to which `/events` would be an id.
+  // Mounted first, or `/assignments/{id}` would match `/events`.
   .route('/assignments', eventRoutes)
   .route('/assignments', assignmentRoutes)
   .route('/assignments', listRoutes)
   .route('/assignments', reportRoutes)
-  .route('/', health)
+  .route('/', healthRoutes)
 
 serveDocs(app, { version: manifest.version, description: manifest.description })
 rejectOtherMethods(app)

@@ -1,4 +1,4 @@
-import { describeError, type Log } from './log.ts'
+import { describeError, type Logger } from './logger.ts'
 
 /** Work that continues after the response. */
 export type Background = {
@@ -9,7 +9,7 @@ export type Background = {
 }
 
 /** Creates an empty set of background tasks. */
-export function createBackground(log: Log): Background {
+export function createBackground(log: Logger): Background {
   const running = new Set<Promise<unknown>>()
   return {
     runInBackground: (task) => {

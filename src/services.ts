@@ -5,16 +5,16 @@ import type { Background } from './background.ts'
 import type { Database } from './database/connect.ts'
 import type { Hub } from './events/hub.ts'
 import type { InputError } from './http/problem.ts'
-import type { Log } from './log.ts'
+import type { Logger } from './logger.ts'
 import type { Mail } from './mail/templates.ts'
 import type { Settings } from './settings.ts'
 
-/** What an entry point gives to every request, as Hono's bindings. The app takes nothing else from its runtime. */
+/** What an entry point gives to every request, as Hono's bindings. Everything that differs between the runtimes is here. */
 export type Services = {
   db: Database
   settings: Settings
   kdf: Kdf
-  log: Log
+  log: Logger
   now: () => Date
   /** Sends one mail. Rejects when the provider does not take it. */
   sendMail: (mail: Mail) => Promise<void>
@@ -37,7 +37,7 @@ export type Env = {
     pauseTimeout: <T>(task: () => Promise<T>) => Promise<T>
     /** Set once the request was answered with 503 because it took too long. */
     hasTimedOut?: boolean
-    /** What is wrong with the body, to be listed together with what is wrong with the query. */
+    /** Returns the errors of the body, which are listed with those of the query. */
     bodyErrors?: () => InputError[]
     /** The token of a bearer route, and whether the handler has taken it for a statement that checks it. */
     token?: { bearer: Bearer; isTaken: boolean }

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { Log } from './log.ts'
+import type { Logger } from './logger.ts'
 
 /** A reason why Docket does not start, as a message for the operator: what is wrong, and what to do about it. */
 export class StartupError extends Error {}
@@ -61,7 +61,7 @@ export function readSettings(environment: Record<string, unknown>): Settings {
 }
 
 /** Logs a warning if rate limits are off. */
-export function warnAboutRateLimits({ RATE_LIMITS }: Settings, log: Log) {
+export function warnAboutRateLimits({ RATE_LIMITS }: Settings, log: Logger) {
   if (RATE_LIMITS === 'off') log.warn({}, 'RATE_LIMITS is off: passwords and codes can be guessed without limit')
 }
 

@@ -8,7 +8,7 @@ import { openSocket } from './database/socket.ts'
 import { Hub } from './events/hub.ts'
 import { Problem } from './http/problem.ts'
 import { problemResponse } from './http/security.ts'
-import type { Log } from './log.ts'
+import type { Logger } from './logger.ts'
 import { createMailer } from './mail/mailer.ts'
 import type { Services } from './services.ts'
 import { readSettings, StartupError, warnAboutRateLimits } from './settings.ts'
@@ -101,8 +101,8 @@ function keepStrongTag(response: Response): Response {
 const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
 
 /** Creates a log that writes JSON lines, as on Node. */
-function createLog(minLevel: string): Log {
-  const write = (level: keyof Log) => (fields: object, msg?: string) => {
+function createLog(minLevel: string): Logger {
+  const write = (level: keyof Logger) => (fields: object, msg?: string) => {
     if (levels.indexOf(level) >= levels.indexOf(minLevel)) console[level](JSON.stringify({ level, ...fields, msg }))
   }
   return { info: write('info'), warn: write('warn'), error: write('error') }

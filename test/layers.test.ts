@@ -7,9 +7,9 @@ const LAYERS: [name: string, files: RegExp][] = [
   ['entry points', /^(node|worker)\.ts$/],
   ['runtimes and demo', /^(node|worker|demo)\//],
   ['app', /^app\.ts$/],
-  ['HTTP of events and reports', /^(events|reports)\/(.*routes|schemas|problems|rate-limits)\.ts$/],
-  ['HTTP of assignments', /^assignments\/(.*routes|schemas|problems|rate-limits)\.ts$/],
-  ['HTTP of accounts', /^accounts\/(.*routes|schemas|problems|rate-limits)\.ts$/],
+  ['HTTP of events and reports', /^(events|reports)\/(.*routes|schemas|problems|limits)\.ts$/],
+  ['HTTP of assignments', /^assignments\/(.*routes|schemas|problems|limits)\.ts$/],
+  ['HTTP of accounts', /^accounts\/(.*routes|schemas|problems|limits)\.ts$/],
   ['HTTP', /^http\/(?!problem\.ts$)/],
   ['services', /^services\.ts$/],
   ['problem', /^http\/problem\.ts$/],
@@ -18,7 +18,7 @@ const LAYERS: [name: string, files: RegExp][] = [
   ['mail', /^mail\//],
   ['accounts', /^accounts\//],
   ['database', /^database\//],
-  ['basics', /^(settings|concurrency|background|crypto|log)\.ts$/],
+  ['basics', /^(settings|concurrency|background|crypto|logger)\.ts$/],
 ]
 
 /** Layers that know nothing of HTTP. */

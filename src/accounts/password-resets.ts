@@ -2,7 +2,7 @@ import { and, eq, gt, sql } from 'drizzle-orm'
 import type { Database } from '../database/connect.ts'
 import { password_resets, users } from '../database/schema.ts'
 import { hashCode, newCode } from './codes.ts'
-import { type Account, account, findUser } from './users.ts'
+import { type Account, accountColumns, findUser } from './users.ts'
 
 export const RESET_MINUTES = 15
 
@@ -38,7 +38,7 @@ export async function findPasswordReset(db: Database, code: string, now: Date): 
   const code_hash = hashCode(code)
   if (!code_hash) return undefined
   const [owner] = await db
-    .select(account)
+    .select(accountColumns)
     .from(password_resets)
     .innerJoin(users, eq(users.id, password_resets.user_id))
     .where(isLive(code_hash, now))
@@ -46,7 +46,7 @@ export async function findPasswordReset(db: Database, code: string, now: Date): 
 }
 
 /** Uses up a reset code, sets the password hash and ends all sessions. Returns false if the code is no longer live. */
-export async function resetPassword(db: Database, code: string, password: string, now: Date): Promise<boolean> {
+export async function resetPassword(db: Database, code: string, hash: string, now: Date): Promise<boolean> {
   const code_hash = hashCode(code)
   if (!code_hash) return false
   const used = db
@@ -55,7 +55,7 @@ export async function resetPassword(db: Database, code: string, password: string
   const reset = await db
     .with(used)
     .update(users)
-    .set({ password, password_version: sql`${users.password_version} + 1`, updated_at: now.toISOString() })
+    .set({ password: hash, password_version: sql`${users.password_version} + 1`, updated_at: now.toISOString() })
     .from(used)
     .where(eq(users.id, used.user_id))
     .returning({ id: users.id })

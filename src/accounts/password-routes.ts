@@ -1,10 +1,19 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
+import { protectedRoute, publicRoute } from '../http/declare-route.ts'
 import { Problem } from '../http/problem.ts'
-import { type Attempt, assertAllowed, clientOf, consume, limitGuesses, reset, tryConsume } from '../http/rate-limit.ts'
-import { protectedRoute, publicRoute } from '../http/routes.ts'
+import {
+  type Attempt,
+  assertAllowed,
+  clearAttempts,
+  clientOf,
+  consume,
+  limitGuesses,
+  tryConsume,
+} from '../http/rate-limit.ts'
 import { jsonBody } from '../http/schemas.ts'
 import { resetMail } from '../mail/templates.ts'
-import type { Env, Services } from '../services.ts'
+import type { Env, RequestContext, Services } from '../services.ts'
+import { loginFailures, mailRequests, mailsTo, wrongCodes } from './limits.ts'
 import {
   createPasswordReset,
   extendPasswordReset,
@@ -14,9 +23,8 @@ import {
 } from './password-resets.ts'
 import { hashPassword, verifyPassword } from './passwords.ts'
 import { assertStrongPassword, invalidCode } from './problems.ts'
-import { loginFailures, mailRequests, mailsTo, wrongCodes } from './rate-limits.ts'
 import { code, email, messageResponse, newPassword, password } from './schemas.ts'
-import { changePassword, findPassword } from './users.ts'
+import { changePassword, findPasswordHash } from './users.ts'
 
 const CHANGED = 'The password has been changed, and all other sessions have ended.'
 const RESET_REQUESTED = 'If the address has an account, a code has been sent to it.'
@@ -43,7 +51,7 @@ export const passwordRoutes = new OpenAPIHono<Env>()
       await assertStrongPassword(c.env.db, new_password, '/new_password', session.account)
       const wrong = new Problem('invalid_credentials', { status: 400, detail: 'The old password is wrong.' })
       await limitGuesses(c.env, loginFailures(session.account.email, clientOf(c)), wrong, () =>
-        c.var.pauseTimeout(() => checkPassword(c.env, session.account.id, old_password)),
+        checkPassword(c, session.account.id, old_password),
       )
       const hash = await hashPassword(c.env.kdf, new_password)
       if (!(await changePassword(c.env.db, session, hash, c.env.now()))) throw wrong
@@ -98,15 +106,16 @@ export const passwordRoutes = new OpenAPIHono<Env>()
       }
       // Failed guesses at the old password must not keep the owner from using the new one.
       const [fromClient, ofAccount] = loginFailures(account.email, clientOf(c))
-      await reset(c.env, fromClient, ofAccount)
+      await clearAttempts(c.env, fromClient, ofAccount)
       return c.json({ message: RESET }, 200)
     },
   )
 
 /** Returns true if the password is the account's, and undefined if not. */
-async function checkPassword({ db, kdf }: Services, id: string, password: string): Promise<true | undefined> {
-  const hash = await findPassword(db, id)
-  return hash !== undefined && (await verifyPassword(kdf, password, hash)) ? true : undefined
+async function checkPassword({ env, var: { pauseTimeout } }: RequestContext, id: string, password: string) {
+  const hash = await findPasswordHash(env.db, id)
+  if (hash === undefined) return undefined
+  return (await pauseTimeout(() => verifyPassword(env.kdf, password, hash))) || undefined
 }
 
 /** Mails a reset code if the address has an account. */

@@ -1,15 +1,15 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
 import { unauthenticated } from '../http/auth.ts'
+import { protectedRoute, publicRoute } from '../http/declare-route.ts'
 import { Problem } from '../http/problem.ts'
 import { type Attempt, assertAllowed, clientOf, consume, limitGuesses, tryConsume } from '../http/rate-limit.ts'
-import { protectedRoute, publicRoute } from '../http/routes.ts'
 import { id, jsonBody, jsonResponse } from '../http/schemas.ts'
-import { describeError } from '../log.ts'
+import { describeError } from '../logger.ts'
 import { accountExistsMail, activationMail } from '../mail/templates.ts'
-import type { Env, Services } from '../services.ts'
+import type { Env, RequestContext, Services } from '../services.ts'
+import { loginFailures, mailRequests, mailsTo, wrongCodes } from './limits.ts'
 import { dummyHash, hashPassword, isOutdated, verifyPassword } from './passwords.ts'
 import { assertStrongPassword, invalidCode } from './problems.ts'
-import { loginFailures, mailRequests, mailsTo, wrongCodes } from './rate-limits.ts'
 import {
   AccountSchema,
   code,
@@ -74,6 +74,7 @@ export const accountRoutes = new OpenAPIHono<Env>()
     }),
     async (c) => {
       const attempt: Attempt = [wrongCodes, clientOf(c)]
+      // Not limitGuesses, which checks the limits again: by then the code would be used up.
       await assertAllowed(c.env, attempt)
       if (!(await activate(c.env.db, c.req.valid('json').code, c.env.now()))) {
         await consume(c.env, attempt)
@@ -96,11 +97,9 @@ export const accountRoutes = new OpenAPIHono<Env>()
     async (c) => {
       const { email, password } = c.req.valid('json')
       const attempts = loginFailures(email, clientOf(c))
-      const { account, password_version, hash } = await limitGuesses(
-        c.env,
-        attempts,
-        new Problem('invalid_credentials'),
-        () => c.var.pauseTimeout(() => checkCredentials(c.env, email, password)),
+      const wrong = new Problem('invalid_credentials')
+      const { account, password_version, hash } = await limitGuesses(c.env, attempts, wrong, () =>
+        checkCredentials(c, email, password),
       )
       if (!account) throw new Problem('not_activated', { detail: 'Activate the account with the code from the mail.' })
       if (isOutdated(c.env.kdf, hash)) await replaceHash(c.env, account.id, hash, password)
@@ -197,11 +196,11 @@ async function mailSignup({ db, sendMail }: Services, email: string, code: strin
 }
 
 /** Returns the account, or the pending sign-up, that the credentials are for; undefined if the password is wrong. */
-async function checkCredentials({ db, kdf, now }: Services, email: string, password: string) {
-  const { stored, ...login } = await findLogin(db, email, now())
+async function checkCredentials({ env, var: { pauseTimeout } }: RequestContext, email: string, password: string) {
+  const { stored, ...login } = await findLogin(env.db, email, env.now())
   // An unknown address costs as much time as a wrong password.
-  const hash = stored ?? dummyHash(kdf)
-  return (await verifyPassword(kdf, password, hash)) ? { ...login, hash } : undefined
+  const hash = stored ?? dummyHash(env.kdf)
+  return (await pauseTimeout(() => verifyPassword(env.kdf, password, hash))) ? { ...login, hash } : undefined
 }
 
 /** Hashes the password with the preferred algorithm. A failure does not fail the login: the next one tries again. */

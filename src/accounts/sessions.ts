@@ -3,7 +3,7 @@ import { and, eq, gt, sql } from 'drizzle-orm'
 import { newId, randomBytes, sha256 } from '../crypto.ts'
 import { type Database, statement } from '../database/connect.ts'
 import { sessions, users } from '../database/schema.ts'
-import { type Account, account } from './users.ts'
+import { type Account, accountColumns } from './users.ts'
 
 /** The caller's session with its account. */
 export type Session = { id: string; password_version: number; account: Account }
@@ -33,7 +33,7 @@ export async function findSession(db: Database, bearer: Bearer): Promise<Session
 }
 
 const selectSession = statement<{ session: string; password_version: number } & Account>(sql`
-  select ${sessions.id} as session, ${sessions.password_version}, ${sql.join(Object.values(account), sql`, `)} ${byToken}`)
+  select ${sessions.id} as session, ${sessions.password_version}, ${sql.join(Object.values(accountColumns), sql`, `)} ${byToken}`)
 
 type NewSession = { user_id: string; password_version: number; user_agent: string | null; days: number }
 

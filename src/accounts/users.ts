@@ -4,7 +4,7 @@ import { sessions, signups, users } from '../database/schema.ts'
 import { caseless } from '../database/text.ts'
 
 /** The public columns of an account. */
-export const account = {
+export const accountColumns = {
   id: users.id,
   email: users.email,
   first_name: users.first_name,
@@ -13,11 +13,11 @@ export const account = {
   updated_at: users.updated_at,
 }
 
-export type Account = Pick<typeof users.$inferSelect, keyof typeof account>
+export type Account = Pick<typeof users.$inferSelect, keyof typeof accountColumns>
 
 /** Returns the account of an address; undefined if there is none. */
 export async function findUser(db: Database, email: string): Promise<Account | undefined> {
-  const [user] = await db.select(account).from(users).where(hasEmail(users.email, email))
+  const [user] = await db.select(accountColumns).from(users).where(hasEmail(users.email, email))
   return user
 }
 
@@ -35,7 +35,7 @@ export async function findLogin(db: Database, email: string, now: Date) {
     .limit(1)
   const [login] = await db
     .select({
-      account,
+      account: accountColumns,
       password_version: sql<number>`${users.password_version}`,
       stored: sql<string | null>`coalesce(${users.password}, (${pending}))`,
     })
@@ -55,22 +55,22 @@ export async function renameUser(db: Database, id: string, names: Names, now: Da
     .update(users)
     .set({ ...names, updated_at: now.toISOString() })
     .where(eq(users.id, id))
-    .returning(account)
+    .returning(accountColumns)
   return renamed
 }
 
 /** Returns the password hash of an account; undefined if the account is gone. */
-export async function findPassword(db: Database, id: string): Promise<string | undefined> {
+export async function findPasswordHash(db: Database, id: string): Promise<string | undefined> {
   const [user] = await db.select({ password: users.password }).from(users).where(eq(users.id, id))
   return user?.password
 }
 
 /** Replaces a password hash by a stronger one of the same password, unless the password has changed since. */
-export const upgradeHash = (db: Database, id: string, old: string, password: string) =>
+export const upgradeHash = (db: Database, id: string, oldHash: string, newHash: string) =>
   db
     .update(users)
-    .set({ password })
-    .where(and(eq(users.id, id), eq(users.password, old)))
+    .set({ password: newHash })
+    .where(and(eq(users.id, id), eq(users.password, oldHash)))
 
 type Caller = { id: string; password_version: number; account: { id: string } }
 
@@ -78,11 +78,11 @@ type Caller = { id: string; password_version: number; account: { id: string } }
  * Changes the caller's password hash and ends all sessions of the account but the caller's. Returns false if the password
  * has changed since the caller's session was read: of several changes at once, one succeeds.
  */
-export async function changePassword(db: Database, caller: Caller, password: string, now: Date): Promise<boolean> {
+export async function changePassword(db: Database, caller: Caller, hash: string, now: Date): Promise<boolean> {
   const changed = db.$with('changed').as(
     db
       .update(users)
-      .set({ password, password_version: sql`${users.password_version} + 1`, updated_at: now.toISOString() })
+      .set({ password: hash, password_version: sql`${users.password_version} + 1`, updated_at: now.toISOString() })
       .where(and(eq(users.id, caller.account.id), eq(users.password_version, caller.password_version)))
       .returning({ id: users.id, password_version: users.password_version }),
   )

@@ -2,7 +2,7 @@ import { type SQL, sql } from 'drizzle-orm'
 import { type Bearer, callerByToken } from '../accounts/sessions.ts'
 import { idTime } from '../crypto.ts'
 import { type Database, statement } from '../database/connect.ts'
-import { type Row, toResult } from './assignments.ts'
+import { type OutcomeRow, toResult } from './assignments.ts'
 import { assignmentFields, columnsOf } from './fields.ts'
 
 const { placeholder } = sql
@@ -25,7 +25,7 @@ export const assignmentsAsOf = (instant: string): SQL => sql`(
 export const findAssignmentAsOf = async (db: Database, bearer: Bearer, id: string, instant: string) =>
   toResult(await findAsOf(db, { ...bearer, id, instant, created_at: idTime(id) }))
 
-const findAsOf = statement<Row>(sql`
+const findAsOf = statement<OutcomeRow>(sql`
   with caller as (${callerByToken}), last_event as (
     select * from assignment_events
     -- An assignment has no events before its creation, so older chunks need not be searched.

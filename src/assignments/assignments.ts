@@ -15,7 +15,7 @@ export type Fields = { [name in (typeof writableFields)[number]]?: Assignment[na
 export type WriteError = 'unauthenticated' | 'not_found' | 'forbidden' | 'precondition_failed' | 'unknown_assignee'
 
 /** The one row that each statement returns. Its other columns have no meaning unless the outcome is `ok`. */
-export type Row = Assignment & { outcome: 'ok' | WriteError }
+export type OutcomeRow = Assignment & { outcome: 'ok' | WriteError }
 
 // Each function is one statement and so one round trip. The statement checks the token, locks the row, checks permissions
 // and version on the locked row, and writes the change, its event and the search index: all or nothing.
@@ -44,8 +44,8 @@ export const deleteAssignment = async (db: Database, bearer: Bearer, id: string,
   toResult(await remove(db, { ...parametersOf(bearer, {}, versions), id, is_status_only: false }))
 
 /** Returns the assignment of a statement's row, or its error. */
-export function toResult(rows: Row[]): Assignment | WriteError {
-  const [{ outcome, ...assignment }] = rows as [Row]
+export function toResult(rows: OutcomeRow[]): Assignment | WriteError {
+  const [{ outcome, ...assignment }] = rows as [OutcomeRow]
   return outcome === 'ok' ? assignment : outcome
 }
 
@@ -91,7 +91,7 @@ const eventValues = (kind: 'created' | 'changed' | 'deleted', row: string): SQL 
 const differences = writableFields.map((field) => `case when changed.${field} <> target.${field} then '${field}' end`)
 const changedFields = sql.raw(`array_remove(array[${differences.join(', ')}], null)`)
 
-const create = statement<Row>(sql`
+const create = statement<OutcomeRow>(sql`
   with caller as (${callerByToken}), assignee as (
     select id from caller where ${isWithoutAssignee} union all ${namedAssignee}
   ), created as (
@@ -115,14 +115,14 @@ const create = statement<Row>(sql`
     ${columnsOf('created', assignmentFields)}
   from (select) as one_row left join caller on true left join created on true`)
 
-const find = statement<Row>(sql`
+const find = statement<OutcomeRow>(sql`
   with caller as (${callerByToken})
   select case when caller.id is null then 'unauthenticated' when a.id is null then 'not_found' else 'ok' end as outcome,
     ${columnsOf('a', assignmentFields)}
   from (select) as one_row left join caller on true
   left join assignments as a on a.id = ${placeholder('id')} and caller.id in (a.creator, a.assignee)`)
 
-const change = statement<Row>(sql`
+const change = statement<OutcomeRow>(sql`
   with caller as (${callerByToken}), target as (${target}),
   -- One row, unless the new assignee has no account.
   assignee as (
@@ -170,7 +170,7 @@ const change = statement<Row>(sql`
     ${columnsOf('latest', assignmentFields)}
   from (select) as one_row left join caller on true left join target on true left join latest on true`)
 
-const remove = statement<Row>(sql`
+const remove = statement<OutcomeRow>(sql`
   with caller as (${callerByToken}), target as (${target}),
   -- The event has a version and a time of its own.
   deleted as (

@@ -1,6 +1,6 @@
 import { type SQL, sql } from 'drizzle-orm'
 
-// The SQL projections, the log's insert, the list of changed fields and the response schemas derive from these lists.
+// The SQL projections, the columns of the log, the list of changed fields and the response schemas derive from these lists.
 
 /** The fields that a client can write. */
 export const writableFields = ['name', 'description', 'status', 'assignee'] as const

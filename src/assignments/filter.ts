@@ -34,7 +34,7 @@ export function visibleParts(columns: Columns, caller: string, { assignee, creat
 }
 
 /**
- * A user id in a subselect, so that the planner does not know whose it is and uses one plan for every user. For a user with
+ * Wraps a user id in a subselect, so that the planner does not know whose it is and uses one plan for every user. For a user with
  * many rows it would otherwise scan everybody's rows in order, or sort all of the user's.
  */
 export const opaque = (id: string): SQL => sql`(select ${id}::uuid)`

@@ -16,7 +16,7 @@ export type SortKey = Column & { alias: string; descending: boolean }
 type Column = { expression: SQL; type: string; schema: z.ZodType<string> }
 
 // A cursor may be forged: the schemas allow no value that PostgreSQL cannot read.
-const columns: Record<Order[number]['by'] | 'id', Column> = {
+const sortColumns: Record<Order[number]['by'] | 'id', Column> = {
   id: { expression: sql`${assignments.id}`, type: 'uuid', schema: z.uuid() },
   created_at: { expression: sql`${assignments.created_at}`, type: 'timestamptz', schema: instantKey },
   updated_at: { expression: sql`${assignments.updated_at}`, type: 'timestamptz', schema: instantKey },
@@ -33,7 +33,7 @@ export function sortKeys(order: Order, isBackward = false): SortKey[] {
   const leading = last?.by === 'created_at' ? order.slice(0, -1) : order
   const id = { by: 'id' as const, descending: last?.descending ?? true }
   return [...leading, id].map(({ by, descending }) => ({
-    ...columns[by],
+    ...sortColumns[by],
     alias: `key_${by}`,
     descending: descending !== isBackward,
   }))
@@ -86,7 +86,7 @@ export function toPage<Row>(rows: Row[], limit: number, keysOf: (row: Row) => st
   if (isBackward) page.reverse()
   const cursorFrom = (row: Row | undefined, isBackward: boolean): Cursor | undefined => {
     if (row !== undefined) return { keys: keysOf(row), isBackward, isInclusive: false }
-    // An empty page is left from the position that led to it, including the row there.
+    // From an empty page, reading resumes at the cursor that led to it, that row included.
     return cursor && { keys: cursor.keys, isBackward, isInclusive: true }
   }
   return {

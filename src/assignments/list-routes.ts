@@ -1,8 +1,8 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
 import { statuses } from '../database/schema.ts'
+import { protectedRoute } from '../http/declare-route.ts'
 import { pageUrl, setLinks } from '../http/links.ts'
 import { Problem } from '../http/problem.ts'
-import { protectedRoute } from '../http/routes.ts'
 import { cursor, id, limit, pageOf, pageResponse, wellFormed } from '../http/schemas.ts'
 import type { Env, RequestContext } from '../services.ts'
 import { type Cursor, instantKey, readCursor, writeCursor } from './cursors.ts'
@@ -35,7 +35,7 @@ const search = wellFormed
     example: 'report "two pages"',
   })
 
-const sortField = z.string().regex(new RegExp(`^-?(${orderings.join('|')})$`), `Must be of ${orderings.join(', ')}`)
+const sortField = z.string().regex(new RegExp(`^-?(${orderings.join('|')})$`), `Must be one of ${orderings.join(', ')}`)
 
 const ordering = z
   .string()
@@ -88,7 +88,7 @@ export const listRoutes = new OpenAPIHono<Env>()
 
 - \`created_after\` and \`updated_after\` are inclusive. \`created_before\` and \`updated_before\` are exclusive.
 - Rows that sort the same are ordered by id, in the direction of the last field.
-- Following \`next\` returns every row exactly once, whatever is inserted or changed meanwhile, except in the sort fields.
+- Following \`next\` returns every row exactly once, even if rows are inserted or changed. A change of a sort field may move a row.
 - Only \`limit\` and \`count\` may change with a \`cursor\`.`,
       tags: ['Assignments'],
       request: { query: ListQuery },

@@ -10,7 +10,7 @@ import { assignmentFields, columnsOf, pick } from './fields.ts'
 import { type Filter, matches, opaque, visibleParts } from './filter.ts'
 import { keyColumns, type Order, orderBy, rowsAfter, type SortKey, sortKeys, toPage } from './keyset.ts'
 
-/** Narrows a list. To add a filter, add it here, to `conditionsOf` and to the query of the route. */
+/** Narrows a list. A filter of lists alone is added here, to `conditionsOf` and to the query of the route. */
 export type ListFilter = Filter & {
   created_after?: string | undefined
   created_before?: string | undefined
@@ -42,25 +42,25 @@ export async function listAssignments(db: Database, caller: string, filter: List
   const keys = sortKeys(order, cursor?.isBackward)
   const query = { caller, filter, keys, cursor }
   // The search index has only the present.
-  const isIndexed = filter.search !== undefined && filter.search.length > 0 && !filter.as_of
-  const [pageOf, countOf] = isIndexed ? [searchPage, searchCount] : [plainPage, plainCount]
-  const page = pageOf(query, limit + 1)
-  const rows = await db.execute<ListRow>(withCount ? pageWithCount(page, countOf(query), keys) : page)
+  const usesSearchIndex = filter.search !== undefined && filter.search.length > 0 && !filter.as_of
+  const [buildPage, buildCount] = usesSearchIndex ? [searchPage, searchCount] : [plainPage, plainCount]
+  const page = buildPage(query, limit + 1)
+  const rows = await db.execute<ListRow>(withCount ? pageWithCount(page, buildCount(query), keys) : page)
   // An empty page with a count is one row of nulls.
   const matching = rows.filter(({ id }) => id !== null)
   const result = toPage(matching, limit, (row) => keys.map(({ alias }) => String(row[alias])), cursor)
   return { ...result, rows: result.rows.map((row) => pick(row, assignmentFields)), count: rows[0]?.count }
 }
 
-const columns = columnsOf('assignments', assignmentFields)
+const selectList = columnsOf('assignments', assignmentFields)
 
-type ListQuery = { caller: string; filter: ListFilter; keys: SortKey[]; cursor: Cursor | undefined }
+type PageQuery = { caller: string; filter: ListFilter; keys: SortKey[]; cursor: Cursor | undefined }
 
 /** Returns the statement of a page. It reads each part of what the caller can see in order from its own index. */
-function plainPage({ caller, filter, keys, cursor }: ListQuery, limit: number): SQL {
+function plainPage({ caller, filter, keys, cursor }: PageQuery, limit: number): SQL {
   const parts = visibleParts(assignments, caller, filter).map(
     (isVisible) => sql`(
-      select ${columns}, ${keyColumns(keys)} from ${tableOf(filter)}
+      select ${selectList}, ${keyColumns(keys)} from ${tableOf(filter)}
       where ${and(isVisible, conditionsOf(filter), containsTerms(filter.search), cursor && rowsAfter(keys, cursor))}
       ${orderBy(keys)} limit (select ${limit}::int)
     )`,
@@ -71,7 +71,7 @@ function plainPage({ caller, filter, keys, cursor }: ListQuery, limit: number): 
 }
 
 /** Returns the expression of a count, with one scan for each part. */
-function plainCount({ caller, filter }: ListQuery): SQL {
+function plainCount({ caller, filter }: PageQuery): SQL {
   const counts = visibleParts(assignments, caller, filter).map(
     (isVisible) => sql`(
       select count(*) from ${tableOf(filter)}
@@ -88,7 +88,7 @@ function plainCount({ caller, filter }: ListQuery): SQL {
 const SCAN_LIMIT = 2_500
 
 /** Returns the statement of a page with search terms. */
-function searchPage(query: ListQuery, limit: number): SQL {
+function searchPage(query: PageQuery, limit: number): SQL {
   const { keys, cursor } = query
   const { search, ...filter } = query.filter
   return sql`
@@ -104,16 +104,16 @@ function searchPage(query: ListQuery, limit: number): SQL {
       select * from near where (select is_full from enough)
       union all
       -- If they do not fill the page, all matches.
-      select ${columns}, ${keyColumns(keys)}
+      select ${selectList}, ${keyColumns(keys)}
       from assignment_search join assignments on assignments.id = assignment_search.assignment
-      where ${and(matchesSearch(query), cursor && rowsAfter(keys, cursor))} and not (select is_full from enough)
+      where ${and(matchesQuery(query), cursor && rowsAfter(keys, cursor))} and not (select is_full from enough)
     ) as matching
     ${orderBy(keys)} limit ${limit}`
 }
 
-const searchCount = (query: ListQuery): SQL => sql`(
+const searchCount = (query: PageQuery): SQL => sql`(
   select count(*) from assignment_search join assignments on assignments.id = assignment_search.assignment
-  where ${matchesSearch(query)}
+  where ${matchesQuery(query)}
 )`
 
 const pageWithCount = (page: SQL, count: SQL, keys: SortKey[]): SQL => sql`
@@ -123,7 +123,7 @@ const pageWithCount = (page: SQL, count: SQL, keys: SortKey[]): SQL => sql`
 const tableOf = ({ as_of }: ListFilter): SQL => (as_of ? assignmentsAsOf(as_of) : sql`assignments`)
 
 /** Returns the condition for rows of the search index, joined with their assignments, that match a filter. */
-const matchesSearch = ({ caller, filter }: ListQuery): SQL | undefined =>
+const matchesQuery = ({ caller, filter }: PageQuery): SQL | undefined =>
   and(
     sql`${assignment_search.people} @> array[${opaque(caller)}]`,
     ...(filter.search ?? []).map((term) => like(assignment_search.text, pattern(term))),

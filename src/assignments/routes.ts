@@ -1,7 +1,7 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
 import { takeBearer, unauthenticated } from '../http/auth.ts'
+import { bearerRoute } from '../http/declare-route.ts'
 import { Problem } from '../http/problem.ts'
-import { bearerRoute } from '../http/routes.ts'
 import { header, id, jsonBody, jsonResponse, text } from '../http/schemas.ts'
 import type { Env, RequestContext } from '../services.ts'
 import { findAssignmentAsOf } from './as-of.ts'
@@ -172,7 +172,7 @@ function unwrap(result: Assignment | WriteError): Assignment {
   if (typeof result !== 'string') return result
   if (result === 'unauthenticated') throw unauthenticated()
   if (result === 'unknown_assignee') {
-    const errors = [{ in: 'body' as const, pointer: '/assignee', message: 'Has no account' }]
+    const errors = [{ in: 'body' as const, pointer: '/assignee', message: 'No account has this id or address' }]
     throw new Problem('invalid_request', { detail: 'The assignee has no account.', errors })
   }
   throw new Problem(result, problemDetails[result])

@@ -1,12 +1,14 @@
-import { rootCause } from '../log.ts'
+import { rootCause } from '../logger.ts'
 
 /** A statement took too long and was given up. */
 export class StatementTimeout extends Error {
+  override name = 'StatementTimeout'
   readonly code = 'STATEMENT_TIMEOUT'
 }
 
 /** A connection could not be made, or broke. */
 export class ConnectionFailed extends Error {
+  override name = 'ConnectionFailed'
   readonly code = 'CONNECTION_FAILED'
 
   /** Returns an error as it is, or a ConnectionFailed for one without name and code, as the sockets of Workers raise. */

@@ -1,7 +1,7 @@
 import { type SQL, sql } from 'drizzle-orm'
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 
-/** The most by which clocks may differ: an event is at most this much older than an event that was logged before it. */
+/** The largest clock difference that is allowed. An event may be this much older than one that was logged before it. */
 export const MAX_CLOCK_SKEW_DAYS = 30
 
 /**

@@ -168,7 +168,7 @@ export const assignment_events = pgTable(
     started_at: instant(),
     old_status: assignment_status(),
     old_assignee: uuid(),
-    /** The position of the transaction that wrote it. Followers resume from here. Events older than this column have 0. */
+    /** The position of the transaction that wrote it. Readers resume from here. Events older than this column have 0. */
     position: bigint({ mode: 'bigint' }).notNull().default(sql`log_position(pg_current_xact_id())`),
   },
   // Every key of a hypertable must contain the time. The migration adds the columns that reports read to these indexes,

@@ -6,9 +6,8 @@ import type postgres from 'postgres'
 const CLOSE_TIMEOUT_MS = 2_000
 
 /**
- * Opens the socket of a postgres.js connection, on both runtimes. With its own sockets, postgres.js reconnects at once and
- * endlessly if a connection closes before the login is complete, as a proxy does without its database, and it never gives up
- * a connection whose other end is dead.
+ * Opens the socket of a postgres.js connection, on both runtimes. The sockets of postgres.js reconnect endlessly when a
+ * connection closes before the login, as a proxy does without its database. They also never give up on a dead peer.
  */
 export function openSocket({ host, port, path }: postgres.ParsedOptions) {
   const [hostname, portNumber] = [host[0] as string, port[0] as number]

@@ -5,14 +5,14 @@ type Text = AnyColumn | SQL | string
 /** Tells whether PostgreSQL can store a text: it has no NUL and, to be UTF-8, no lone surrogate. */
 export const isStorable = (text: string) => !text.includes('\0') && text.isWellFormed()
 
-/** An e-mail address as it is compared: ignoring case, but only ASCII's, as in the domain names of RFC 5321. */
+/** Returns an e-mail address as it is compared: ignoring the case of ASCII letters only (RFC 5321, 2.4). */
 export const caseless = (email: Text) => sql`lower(${email} collate "C")`
 
-/** A text as it is searched and sorted: in lower case, for all letters that PostgreSQL knows. */
+/** Returns a text as it is searched and sorted: in lower case, for all letters that PostgreSQL knows. */
 export const folded = (text: Text) => sql`fold(${text})`
 
-/** The searched text of an assignment. The quotation mark, which no term contains, keeps terms from matching across. */
+/** Returns the searched text of an assignment. The quotation mark, which no term contains, keeps terms from matching across. */
 export const searchText = (name: Text, description: Text) => sql`(${folded(name)} || '"' || ${folded(description)})`
 
-/** A name as it is sorted: by the bytes of the folded text, whatever the database's own collation. */
+/** Returns a name as it is sorted: by the bytes of the folded text, whatever the collation of the database. */
 export const nameOrder = (name: Text) => sql`(${folded(name)} collate "C")`

@@ -1,7 +1,7 @@
 import { liveSessions } from '../accounts/sessions.ts'
 import type { Background } from '../background.ts'
 import type { Database } from '../database/connect.ts'
-import { describeError, type Log } from '../log.ts'
+import { describeError, type Logger } from '../logger.ts'
 import { type EventPage, type LogEvent, listEvents, listEventsOfAudience, publicEvent } from './log.ts'
 import { earlier, type LogPosition, later } from './position.ts'
 import { type Subscriber, Subscription } from './subscription.ts'
@@ -11,7 +11,7 @@ const defaults = { pollInterval: 200, heartbeatInterval: 15_000, maxLifetime: 30
 
 export type Intervals = typeof defaults
 
-type Options = Partial<Intervals> & { now: () => Date; log: Log; runInBackground: Background['runInBackground'] }
+type Options = Partial<Intervals> & { now: () => Date; log: Logger; runInBackground: Background['runInBackground'] }
 
 /** The events that one query reads. */
 const PAGE_SIZE = 100
@@ -77,7 +77,7 @@ export class Hub {
     if (live.length === 0) return false
     const audience = [...new Set(live.map(({ subscriber }) => subscriber.caller))]
     const positions = live.map(({ position }) => position)
-    const range = { from: positions.reduce(earlier), known: positions.reduce(later) }
+    const range = { from: positions.reduce(earlier), mustExist: positions.reduce(later) }
     const page = await listEventsOfAudience(this.#db, { audience, ...range, limit: PAGE_SIZE }, this.#options.now())
     this.#isFailing = false
     if (typeof page === 'string') {
@@ -144,7 +144,7 @@ export class Hub {
     else subscription.state = 'live'
   }
 
-  /** Logs the first failure of a row. A failure delays events and loses none, since every subscription has its position. */
+  /** Logs the first of consecutive failures. A failure delays events and loses none, since every subscription has its position. */
   #logFailure(error: unknown) {
     if (!this.#isFailing) this.#options.log.error({ error: describeError(error) }, 'the event log cannot be read')
     this.#isFailing = true

@@ -1,5 +1,6 @@
 import { and, eq, type SQL, sql } from 'drizzle-orm'
 import { alias } from 'drizzle-orm/pg-core'
+import { eventFields } from '../assignments/fields.ts'
 import { type Filter, matches, opaque } from '../assignments/filter.ts'
 import { idTime } from '../crypto.ts'
 import type { Database } from '../database/connect.ts'
@@ -33,7 +34,7 @@ export type LogError = 'unknown_position' | 'foreign_log'
 export async function readHead(db: Database, now: Date): Promise<EventPage | LogError> {
   const rows = await db.execute(sql`
     with ${watermarkAndHead(now)}
-    select ${status(START, now)} from (select) as one_row left join head on true`)
+    select ${logState(START, now)} from (select) as one_row left join head on true`)
   return toPage(rows, 0)
 }
 
@@ -49,49 +50,48 @@ export async function listEvents(db: Database, query: EventQuery, now: Date): Pr
   return toPage(await db.execute(select), query.limit)
 }
 
-type AudienceQuery = { audience: string[]; from: LogPosition; known: LogPosition; limit: number }
+type AudienceQuery = { audience: string[]; from: LogPosition; mustExist: LogPosition; limit: number }
 
 /**
- * Returns the events after a position for any of several users. `known` is the position that must exist: the latest one of
- * the readers, since no event can be added before it.
+ * Returns the events after a position for any of several users. `mustExist` is the latest position of the readers, since no
+ * event can be added before it.
  */
 export async function listEventsOfAudience(db: Database, query: AudienceQuery, now: Date) {
-  const { audience, from, known, limit } = query
+  const { audience, from, mustExist, limit } = query
   const rows = await db.execute(sql`
     with ${watermarkAndHead(now)},
     -- Materialized, so that the planner does not see the users and makes one plan for every audience.
     audience as materialized (select ${`{${audience.join(',')}}`}::uuid[] as people),
     page as (
-      select ${columns} from assignment_events
-      where ${isAfterPosition(from)} and ${isBelowWatermark} and ${isInNewChunks(from, now)} and (
+      select ${eventColumns} from assignment_events
+      where ${isAfterPosition(from)} and ${isBelowWatermark} and ${isNotOlderThan(from, now)} and (
         creator = any((select people from audience)::uuid[]) or assignee = any((select people from audience)::uuid[])
         or old_assignee = any((select people from audience)::uuid[]))
       order by position, at, id limit (select ${limit}::int)
     )
-    select ${status(known, now)}, page.*
-    from (select) as one_row left join head on true left join page on true
-    order by page.position, page.at, page.id`)
+    ${selectPage(mustExist, now)}`)
   return toPage(rows, limit)
 }
 
-function selectEventsOfCaller({ caller, filter, from, limit }: EventQuery, now: Date) {
+function selectEventsOfCaller(query: EventQuery, now: Date): SQL {
+  const { caller, filter, from, limit } = query
   const isMine = sql`${opaque(caller)} in (creator, assignee, old_assignee)`
   const isWanted = matches(assignment_events, filter) ?? sql`true`
   const isWantedNearby = matches(alias(assignment_events, 'nearby'), filter) ?? sql`true`
-  const isAhead = sql`${isWanted} and position + 0 < (select value from watermark) and ${isInNewChunks(from, now)}`
+  const isAhead = sql`${isWanted} and position + 0 < (select value from watermark) and ${isNotOlderThan(from, now)}`
   return sql`
     with ${watermarkAndHead(now)},
     -- The next events of all users. They are enough for a reader who is close to the head.
     nearby as materialized (
       select position, at, id, creator, assignee, old_assignee, status from assignment_events
-      where ${isAfterPosition(from)} and ${isBelowWatermark} and ${isInNewChunks(from, now)}
-      order by position, at, id limit (select ${NEARBY}::int)
+      where ${isAfterPosition(from)} and ${isBelowWatermark} and ${isNotOlderThan(from, now)}
+      order by position, at, id limit (select ${SCAN_LIMIT}::int)
     ),
     nearest as materialized (
       select position, at from nearby where ${isMine} and ${isWantedNearby} order by position, at, id limit ${limit}::int
     ),
     enough as materialized (
-      select (select count(*) from nearest) = ${limit}::int or (select count(*) from nearby) < ${NEARBY}::int as is_enough
+      select (select count(*) from nearest) = ${limit}::int or (select count(*) from nearby) < ${SCAN_LIMIT}::int as is_enough
     ),
     -- If they are not enough, index-only scans find the caller's events. Those indexes have no id, so events with the same
     -- position and time have one key. The "+ 0" keeps the planner off the index of positions: it may have to read far ahead.
@@ -110,21 +110,14 @@ function selectEventsOfCaller({ caller, filter, from, limit }: EventQuery, now: 
     keys as (
       select distinct position, at from nearest where (select is_enough from enough) union all select * from own
     ),
-    -- Whole rows are read for these keys only. The "offset 0" keeps the planner from merging the subquery with the rest.
-    page as (
-      select event.* from keys, lateral (
-        select ${columns} from assignment_events
-        where position = keys.position and at = keys.at and ${isMine} and ${isWanted} and ${isAfterPosition(from)} offset 0
-      ) as event order by position, at, id limit ${limit}::int
-    )
-    select ${status(from, now)}, page.*
-    from (select) as one_row left join head on true left join page on true
-    order by page.position, page.at, page.id`
+    ${pageOfKeys(query, isMine, isWanted)}
+    ${selectPage(from, now)}`
 }
 
-function selectEventsOfAssignment({ caller, filter, from, limit }: EventQuery, assignment: string, now: Date) {
+function selectEventsOfAssignment(query: EventQuery, assignment: string, now: Date): SQL {
+  const { caller, filter, from, limit } = query
   const isMine = sql`${opaque(caller)} in (creator, assignee, old_assignee)`
-  const isWanted = and(matches(assignment_events, filter), eq(assignment_events.assignment, assignment))
+  const isWanted = and(matches(assignment_events, filter), eq(assignment_events.assignment, assignment)) as SQL
   return sql`
     with ${watermarkAndHead(now)},
     -- By the primary key (assignment, time): no event is older than the id of its assignment. The "+ 0" keeps the planner off
@@ -133,30 +126,46 @@ function selectEventsOfAssignment({ caller, filter, from, limit }: EventQuery, a
       select distinct position, at from (
         select position + 0 as position, at from assignment_events
         where ${isMine} and at >= ${idTime(assignment)} and ${isWanted}
-          and position + 0 < (select value from watermark) and ${isInNewChunks(from, now)}
+          and position + 0 < (select value from watermark) and ${isNotOlderThan(from, now)}
       ) as own
       where ${isAtOrAfterKey(from)} order by position, at limit ${limit + 1}::int
     ),
-    page as (
-      select event.* from keys, lateral (
-        select ${columns} from assignment_events
-        where position = keys.position and at = keys.at and ${isMine} and ${isWanted} and ${isAfterPosition(from)} offset 0
-      ) as event order by position, at, id limit ${limit}::int
-    )
-    select ${status(from, now)}, page.*
-    from (select) as one_row left join head on true left join page on true
-    order by page.position, page.at, page.id`
+    ${pageOfKeys(query, isMine, isWanted)}
+    ${selectPage(from, now)}`
 }
 
 /** How many events of all users are read before the caller's own are looked up by index. */
-const NEARBY = 2_500
-
-const columns = sql`position, id, at, kind, actor, assignment, name, description, status, assignee, creator, version,
-  to_json(changed) as changed, old_assignee`
+const SCAN_LIMIT = 2_500
 
 /**
- * The common table expressions of every query: `watermark`, whose `value` is the first position that a transaction may still
- * log and whose `next` is that of the next transaction; `newest`, the newest event; `head`, the newest below the watermark.
+ * The common table expression `page`, which reads whole rows for the keys of `keys` only. The "offset 0" keeps the planner
+ * from merging the subquery with the rest.
+ */
+const pageOfKeys = ({ from, limit }: EventQuery, isMine: SQL, isWanted: SQL): SQL => sql`
+  page as (
+    select event.* from keys, lateral (
+      select ${eventColumns} from assignment_events
+      where position = keys.position and at = keys.at and ${isMine} and ${isWanted} and ${isAfterPosition(from)} offset 0
+    ) as event order by position, at, id limit ${limit}::int
+  )`
+
+/** Selects one row for each event of `page`, or a single row if it has none, each with the state of the log. */
+const selectPage = (known: LogPosition, now: Date): SQL => sql`
+  select ${logState(known, now)}, page.*
+  from (select) as one_row left join head on true left join page on true
+  order by page.position, page.at, page.id`
+
+// The connection does not parse arrays, but it does parse JSON.
+const publicColumns = eventFields.map((field) => (field === 'changed' ? 'to_json(changed) as changed' : field))
+
+const eventColumns = sql.raw(`position, ${publicColumns.join(', ')}, old_assignee`)
+
+/**
+ * The common table expressions of every query:
+ *
+ * - `watermark`: `value` is the first position that a transaction may still log, `next` that of the next transaction.
+ * - `newest`: the newest event.
+ * - `head`: the newest event below the watermark.
  */
 function watermarkAndHead(now: Date): SQL {
   const isRecent = sql`at >= ${newChunksStart(now)}`
@@ -184,7 +193,7 @@ function watermarkAndHead(now: Date): SQL {
 const isBelowWatermark = sql`position < (select value from watermark)`
 
 /** The columns with which every query reports the head of the log, and whether the log can be read from a position. */
-const status = (known: LogPosition, now: Date): SQL => sql`
+const logState = (known: LogPosition, now: Date): SQL => sql`
   ${exists(known, now)} as is_known,
   coalesce((select position from newest) >= (select next from watermark), false) as is_foreign,
   head.position as head_position, head.at as head_at, ${hashOf(sql`head.id`)} as head_hash`
@@ -198,7 +207,7 @@ function exists(known: LogPosition, now: Date): SQL {
   }
   return sql`coalesce(${known.hash} = (
     select ${hashOf(sql`id`)} from assignment_events
-    where position = ${position} and at >= ${opaqueValue(known.day, 'timestamptz')} and ${isInNewChunks(known, now)}
+    where position = ${position} and at >= ${opaqueValue(known.day, 'timestamptz')} and ${isNotOlderThan(known, now)}
     order by at desc, id desc limit 1), false)`
 }
 
@@ -235,7 +244,7 @@ const opaqueValue = (value: string, type: 'bigint' | 'timestamptz' | 'uuid') => 
  * skew. With it TimescaleDB skips older chunks, which may have to be decompressed. For a recent position the bound is a
  * constant, because only constants exclude chunks from a plan that is reused.
  */
-function isInNewChunks(from: LogPosition, now: Date): SQL {
+function isNotOlderThan(from: LogPosition, now: Date): SQL {
   if (from.kind === 'start') return sql`true`
   const time = from.kind === 'head' ? from.day : from.at
   if (time > daysBefore(now, RECENT_DAYS)) return sql`at >= ${newChunksStart(now)}`

@@ -45,19 +45,18 @@ export function toCursorKeys(position: LogPosition): string[] {
   return [position.position, position.at, position.id]
 }
 
+/** The hash of an event in the cursor of a head. */
+const HASH = /^[0-9a-f]{16}$/
+
 /** The keys that `fromCursorKeys` accepts. */
 export const cursorKeys = z.union([
   z.tuple([]),
-  z.tuple([
-    z.string().regex(/^(0|[1-9]\d{0,17})$/),
-    instantKey,
-    z.union([z.uuid(), z.string().regex(/^[0-9a-f]{16}$/)]),
-  ]),
+  z.tuple([z.string().regex(/^(0|[1-9]\d{0,17})$/), instantKey, z.union([z.uuid(), z.string().regex(HASH)])]),
 ])
 
 /** Returns the position that checked cursor keys stand for. */
 export function fromCursorKeys([position, time, name]: string[]): LogPosition {
   if (!position || !time || !name) return START
-  if (name.length === 16) return { kind: 'head', position, day: time, hash: name }
+  if (HASH.test(name)) return { kind: 'head', position, day: time, hash: name }
   return { kind: 'event', position, at: time, id: name }
 }

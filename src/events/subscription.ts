@@ -63,7 +63,7 @@ export class Subscription {
     this.#send({ retry: 2000, id: subscriber.toCursor(position) })
   }
 
-  /** Tells whether an event of this subscriber's should be sent now. */
+  /** Tells whether an event that the subscriber may see should be sent now. */
   wants(event: LogEvent): boolean {
     const { status, assignee, creator, assignment } = this.subscriber.filter
     return (
@@ -96,7 +96,7 @@ export class Subscription {
       this.#resume()
       if (time < this.#heartbeatAt) return
       this.#heartbeatAt = time + this.#options.heartbeatInterval
-      // Only the cursor of a head: a full shared page may end at an event that this reader must not learn of.
+      // Only the cursor of a head: a shared page may end at the event of another user, which a cursor would reveal.
       const isNew = this.position.kind === 'head' && isAfter(this.position, this.#lastSent)
       if (isNew) this.#lastSent = this.position
       this.#send({ comment: 'still here', id: isNew ? this.subscriber.toCursor(this.position) : undefined })

@@ -5,19 +5,19 @@ import type { Database } from '../database/connect.ts'
 import type { Env, RequestContext, SessionEnv } from '../services.ts'
 import { Problem } from './problem.ts'
 
-/** Requires a live token, before anything else of the request is looked at (RFC 6750). */
+/** Requires a live token, before any other check of the request (RFC 6750). */
 export const authenticate: MiddlewareHandler<SessionEnv> = async (c, next) => {
   c.set('session', await requireSession(c.env.db, readBearer(c)))
   await next()
 }
 
-/** Requires a token of any kind and leaves its check to the statement of the handler, which gets it by `takeBearer`. */
+/** Requires a token, and leaves its check to the statement of the handler, which gets it by `takeBearer`. */
 export const requireToken: MiddlewareHandler<Env> = (c, next) => {
   c.set('token', { bearer: readBearer(c), isTaken: false })
   return next()
 }
 
-/** Returns the token of the request, for a statement that checks it. */
+/** Returns the token of the request for a statement that checks it. After that the error handler does not check it again. */
 export function takeBearer(c: RequestContext): Bearer {
   const { token } = c.var
   if (!token) throw new Error('takeBearer needs a route that was declared with bearerRoute')

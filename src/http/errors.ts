@@ -3,12 +3,12 @@ import { HTTPException } from 'hono/http-exception'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import { OverloadError } from '../concurrency.ts'
 import { isUnavailable, isUnmigrated } from '../database/errors.ts'
-import { describeError, rootCause } from '../log.ts'
+import { describeError, rootCause } from '../logger.ts'
 import type { Env } from '../services.ts'
 import { checkUntakenToken } from './auth.ts'
 import { Problem, type ProblemCode, problemJson, retryLater } from './problem.ts'
 
-/** Turns every error into its response, and logs what the client is not told. Nothing else answers an error. */
+/** Turns every error of the app into its response, and logs what the client is not told. */
 export const handleError: ErrorHandler<Env> = async (thrown, c) => {
   const error = await authenticationFirst(thrown, c)
   const problem = toProblem(error)

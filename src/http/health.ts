@@ -1,14 +1,14 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
 import { isMigrated } from '../database/migration-status.ts'
 import type { Env } from '../services.ts'
+import { publicRoute } from './declare-route.ts'
 import { retryLater } from './problem.ts'
-import { publicRoute } from './routes.ts'
 import { jsonResponse } from './schemas.ts'
 
 const Health = z.strictObject({ status: z.literal('ok') })
 
 /** The endpoints that load balancers and orchestrators ask. */
-export const health = new OpenAPIHono<Env>()
+export const healthRoutes = new OpenAPIHono<Env>()
   .openapi(
     publicRoute({
       method: 'get',

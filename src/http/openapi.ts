@@ -8,7 +8,7 @@ export function writeDocument(app: OpenAPIHono<Env>, info: { version: string; de
   return JSON.stringify(withExamples({ ...document, paths: Object.fromEntries(paths) }))
 }
 
-// Routes are declared without the slash, so that both forms match. The contract publishes the form with it, save for the
+// Routes are declared without the slash, so that both forms match. The published form has it, except for the
 // health endpoints.
 const publishedPath = (path: string) => (/^\/(healthz|readyz)$/.test(path) ? path : `${path}/`)
 

@@ -58,7 +58,8 @@ export const retryLater = (code: 'too_many_requests' | 'unavailable', seconds: n
 export function invalidRequest(errors: InputError[]): Problem {
   const [first, ...others] = errors
   const more = others.length > 0 ? `, and ${others.length} more` : ''
-  return new Problem('invalid_request', { detail: `${first?.pointer} ${first?.message}${more}`.trim(), errors })
+  const place = first?.pointer ? `${first.pointer}: ` : ''
+  return new Problem('invalid_request', { detail: `${place}${first?.message}${more}.`, errors })
 }
 
 /** Writes a problem as the JSON of its response body. */

@@ -47,8 +47,7 @@ export async function assertAllowed({ db, now, settings }: Counting, ...attempts
 
 /**
  * Runs a guess at a secret, which resolves to undefined when it was wrong. A wrong guess is counted and throws `failure`.
- * Throws 429 if a limit was reached before the guess or, so that guesses sent all at once learn no more than guesses sent
- * one by one, while it ran.
+ * Throws 429 if a limit was reached before or during the guess, so parallel guesses learn no more than sequential ones.
  */
 export async function limitGuesses<T>(
   services: Counting,
@@ -67,7 +66,7 @@ export async function limitGuesses<T>(
 }
 
 /** Forgets what was counted for the attempts. */
-export async function reset({ db }: Counting, ...attempts: Attempt[]): Promise<void> {
+export async function clearAttempts({ db }: Counting, ...attempts: Attempt[]): Promise<void> {
   await db.delete(rate_limits).where(inArray(rate_limits.key, attempts.map(keyOf)))
 }
 

@@ -33,9 +33,12 @@ export const cursor = z
 
 /** A page of results with the URLs of its neighbours. */
 export const pageOf = <S extends z.ZodType>(schema: S) =>
-  z.strictObject({ next: pageUrl, previous: pageUrl, results: z.array(schema) })
+  z.strictObject({ next: neighbourUrl, previous: neighbourUrl, results: z.array(schema) })
 
-const pageUrl = z.string().nullable().openapi({ example: 'https://docket.example.com/assignments/?cursor=W1siMDE5O…' })
+const neighbourUrl = z
+  .string()
+  .nullable()
+  .openapi({ example: 'https://docket.example.com/assignments/?cursor=W1siMDE5O…' })
 
 /** A required JSON body. */
 export const jsonBody = <S extends z.ZodType>(schema: S) => ({

@@ -3,8 +3,8 @@ import type { Env } from '../services.ts'
 import { type InputError, invalidRequest, Problem } from './problem.ts'
 
 /**
- * Rejects an input that breaks its schema, and lists all that is wrong with query, headers and body at once. A malformed
- * id in the path is simply not found.
+ * Rejects an input that breaks its schema, and lists every error in query, headers and body at once. A malformed id in the
+ * path is simply not found.
  */
 export const rejectInvalid: Hook<unknown, Env, string, Promise<undefined>> = async (result, c) => {
   if (result.success) return undefined

@@ -7,7 +7,9 @@ const MAX_ATTEMPTS = 2
 const FRAME_WIDTH = 78
 
 /** The mail provider did not accept a mail. The message has its error's name and status, but not its text: that may quote the mail. */
-export class MailError extends Error {}
+class MailError extends Error {
+  override name = 'MailError'
+}
 
 /**
  * Returns a function that sends mail with Resend, or prints it if there is no API key. It rejects with a MailError after two

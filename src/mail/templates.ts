@@ -1,13 +1,13 @@
 import { html } from 'hono/html'
 
-/** A mail to one address, in text and HTML. `code` is the code that it contains. */
-export type Mail = { to: string; subject: string; text: string; html: string; code?: string }
+/** A mail to one address, in text and HTML. */
+export type Mail = { to: string; subject: string; text: string; html: string }
 
 // No mail contains what a user has typed, such as a name: with it, strangers could send their own text to any address.
 
 type Activation = { code: string; hours: number; at: Date }
 
-/** The mail to an address that signed up. */
+/** Returns the mail to an address that signed up. */
 export const activationMail = (to: string, { code, hours, at }: Activation): Mail =>
   compose(to, 'Activate your account', code, [
     `Someone signed up for Docket with this e-mail address on ${format(at)}. If it was you, activate your account with this code:`,
@@ -15,7 +15,7 @@ export const activationMail = (to: string, { code, hours, at }: Activation): Mai
     'If you did not sign up at that time, ignore this mail and do not use the code. Without it, no account is created.',
   ])
 
-/** The mail to the owner of an account whose address signed up again. */
+/** Returns the mail to the owner of an account whose address signed up again. */
 export const accountExistsMail = (to: string, at: Date): Mail =>
   compose(to, 'You already have an account', undefined, [
     `Someone signed up for Docket with this e-mail address on ${format(at)}. The address already has an account. Nothing was changed.`,
@@ -25,7 +25,7 @@ export const accountExistsMail = (to: string, at: Date): Mail =>
 
 type Reset = { code: string; minutes: number; at: Date }
 
-/** The mail to the owner of an account who requested a password reset. */
+/** Returns the mail to the owner of an account who requested a password reset. */
 export const resetMail = (to: string, { code, minutes, at }: Reset): Mail =>
   compose(to, 'Reset your password', code, [
     `Someone requested a new password for your Docket account on ${format(at)}. If it was you, set a new password with this code:`,
@@ -42,7 +42,7 @@ function compose(to: string, subject: string, code: string | undefined, [first, 
 ${code ? html`<p style="font: bold 1.6em monospace; letter-spacing: 0.05em">${code}</p>` : ''}
 ${rest.map((paragraph) => html`<p>${paragraph}</p>\n`)}</body>
 </html>`
-  return { to, subject, text: `${paragraphs.join('\n\n')}\n`, html: String(body), ...(code && { code }) }
+  return { to, subject, text: `${paragraphs.join('\n\n')}\n`, html: String(body) }
 }
 
 /** Formats a time as `2026-11-22 at 10:00 UTC`. */

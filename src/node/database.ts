@@ -1,7 +1,7 @@
 import type { Database } from '../database/connect.ts'
 import { isMigrated } from '../database/migration-status.ts'
 import type { TimescaleSupport } from '../database/timescale.ts'
-import { describeError } from '../log.ts'
+import { describeError } from '../logger.ts'
 import { type Settings, StartupError } from '../settings.ts'
 
 /** Returns the URL of DATABASE_URL or of the embedded PostgreSQL, which is started and migrated. `stop` ends the latter. */

@@ -14,8 +14,8 @@ import type { Services } from '../services.ts'
 import { type Settings, StartupError, warnAboutRateLimits } from '../settings.ts'
 import { getAsset } from './assets.ts'
 import { assertMigrated, migrate, nameOf, openDatabase } from './database.ts'
+import { createHttpServer, stopServer } from './http-server.ts'
 import { createNodeKdf } from './kdf.ts'
-import { createHttpServer, stopServer } from './server.ts'
 
 /** Milliseconds that open requests may take after the signal to stop. */
 const GRACE_MS = 10_000

@@ -1,8 +1,8 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
 import { idOf, moment, person } from '../assignments/schemas.ts'
+import { protectedRoute } from '../http/declare-route.ts'
 import { prefers } from '../http/negotiate.ts'
 import { type InputError, invalidRequest } from '../http/problem.ts'
-import { protectedRoute } from '../http/routes.ts'
 import { header, instant } from '../http/schemas.ts'
 import type { Env, RequestContext } from '../services.ts'
 import { bucketEdges, bucketSizes, isTimezone } from './buckets.ts'
@@ -84,7 +84,7 @@ export const reportRoutes = new OpenAPIHono<Env>()
       method: 'get',
       path: '/reports/throughput',
       operationId: 'reportThroughput',
-      summary: 'Report what happened in each bucket of time',
+      summary: 'Report events per hour, day, week or month',
       description: `Counts events of the assignments that you had created or were assigned to at the time of the event.
 
 - \`created\` and \`deleted\` count assignments. \`started\`, \`done\` and \`error\` count how often an assignment entered the status \`in progress\`, \`done\` or \`error\`.

@@ -126,7 +126,7 @@ test.each(planModes)('the hub reads only new events, with %s', async (mode) => {
     statements.length = 0
     const page = await listEventsOfAudience(
       db,
-      { audience: [...audience], from: position, known: position, limit: 100 },
+      { audience: [...audience], from: position, mustExist: position, limit: 100 },
       now(),
     )
     expect(page).toMatchObject({ events: found ? [{ assignment: body.id }] : [] })

@@ -1,5 +1,5 @@
 /** A structured log, called as pino is: fields first, then a message. */
-export type Log = Record<'info' | 'warn' | 'error', (fields: object, message?: string) => void>
+export type Logger = Record<'info' | 'warn' | 'error', (fields: object, message?: string) => void>
 
 /** Returns what may be logged of an error. A database's messages can quote parameters, so only its code is kept. */
 export function describeError(error: unknown) {

@@ -3,14 +3,14 @@ import type { Attempt, Limit } from '../http/rate-limit.ts'
 const MINUTE = 60
 const HOUR = 60 * MINUTE
 
-/** A failed login counts for the account from this client, for the account, and for the client. */
+/** Returns what a failed login counts for: the account from this client, the account, and the client. */
 export const loginFailures = (email: string, client: string): [Attempt, Attempt, Attempt] => [
   [{ name: 'login', max: 10, seconds: 15 * MINUTE }, email.toLowerCase(), client],
   [{ name: 'login-account', max: 100, seconds: HOUR }, email.toLowerCase()],
   [{ name: 'login-client', max: 100, seconds: 15 * MINUTE }, client],
 ]
 
-/** A mail counts for its recipient and purpose. */
+/** Returns what a mail counts for: its recipient and purpose. */
 export const mailsTo = (email: string, purpose: 'activation' | 'reset'): Attempt[] => [
   [{ name: 'mail-minute', max: 1, seconds: MINUTE }, purpose, email.toLowerCase()],
   [{ name: 'mail-hour', max: 5, seconds: HOUR }, purpose, email.toLowerCase()],
