@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { signups, users } from '../../src/database/schema.ts'
 import { openDocket } from '../support/fixtures.ts'
 
-const { call, createUser, drain, logIn, resend, newestCode, advance, db } = await openDocket()
+const { call, createUser, drain, logIn, resend, newestCode, advance, clock, db } = await openDocket()
 
 const ada = { first_name: 'Ada', last_name: 'Lovelace', email: 'Ada@Example.com', password: 'purple horse battery' }
 
@@ -24,7 +24,10 @@ describe('signing up', () => {
     expect(await activate(code)).toMatchObject({ status: 400, body: { code: 'invalid_code' } })
 
     const login = await logIn('ada@example.COM', ada.password, { headers: { 'User-Agent': 'story/1' } })
-    expect(login).toMatchObject({ status: 200, body: { expires_at: '2026-12-22T10:00:00.000Z' } })
+    expect(login).toMatchObject({
+      status: 200,
+      body: { expires_at: new Date(clock.now + 30 * 86_400_000).toISOString() },
+    })
     expect(login.body.token).toMatch(/^dkt_[\w-]{43}$/)
     const read = await call('GET', '/accounts/', { token: login.body.token })
     expect(read.body).toEqual(login.body.user)
@@ -32,7 +35,7 @@ describe('signing up', () => {
       first_name: 'Ada',
       last_name: 'Lovelace',
       email: 'Ada@Example.com',
-      created_at: '2026-11-22T10:00:00.000Z',
+      created_at: new Date(clock.now).toISOString(),
     })
   })
 

@@ -2,15 +2,13 @@ import { expect, test } from 'vitest'
 import { hashCode, newCode } from '../../src/accounts/codes.ts'
 import { createPasswordReset } from '../../src/accounts/password-resets.ts'
 import { createSignup } from '../../src/accounts/signups.ts'
+import type { Database } from '../../src/database/connect.ts'
 import { common_passwords, password_resets, rate_limits, sessions, signups, users } from '../../src/database/schema.ts'
 import { tryConsume } from '../../src/http/rate-limit.ts'
 import { readSettings } from '../../src/settings.ts'
 import { openDocket, PASSWORD } from '../support/fixtures.ts'
 
-const { call, purge, createUser, db, now, advance, passwordHash } = await openDocket()
-
-const services = { db, now, settings: readSettings({}) }
-const rows = async () => ({
+const countRows = async (db: Database) => ({
   signups: await db.$count(signups),
   password_resets: await db.$count(password_resets),
   rate_limits: await db.$count(rate_limits),
@@ -18,6 +16,8 @@ const rows = async () => ({
 })
 
 test('the purge removes expired rows and nothing else', async () => {
+  const { call, purge, createUser, db, now, advance, passwordHash } = await openDocket()
+  const services = { db, now, settings: readSettings({}) }
   const pending = { first_name: 'A', last_name: 'B', password: passwordHash }
   const [ada, bob, eve] = [await createUser(), await createUser(), await createUser()]
   await createSignup(db, { ...pending, email: 'old@example.com' }, now())
@@ -36,22 +36,23 @@ test('the purge removes expired rows and nothing else', async () => {
   await createSignup(db, { ...pending, email: 'new@example.com' }, now())
   await createPasswordReset(db, bob.email, now())
   await tryConsume(services, [{ name: 'test', max: 1, seconds: 60 }, 'new'])
-  expect(await rows()).toEqual({ signups: 2, password_resets: 2, rate_limits: 2, sessions: 4 })
+  expect(await countRows(db)).toEqual({ signups: 2, password_resets: 2, rate_limits: 2, sessions: 4 })
 
   await Promise.all([purge(), purge()])
-  expect(await rows()).toEqual({ signups: 1, password_resets: 1, rate_limits: 1, sessions: 3 })
+  expect(await countRows(db)).toEqual({ signups: 1, password_resets: 1, rate_limits: 1, sessions: 3 })
   expect((await db.select().from(signups))[0]?.email).toBe('new@example.com')
   expect((await db.select().from(password_resets))[0]?.user_id).toBe(bob.id)
   expect(await call('GET', '/accounts/', { token: eve.token })).toMatchObject({ status: 200 })
 
   advance(2)
   await purge()
-  expect(await rows()).toMatchObject({ sessions: 0 })
+  expect(await countRows(db)).toMatchObject({ sessions: 0 })
   expect(await db.$count(users)).toBe(3)
   expect(await db.$count(common_passwords)).toBeGreaterThan(10_000)
 })
 
 test('the purge keeps expired reset codes while they can be renewed', async () => {
+  const { purge, createUser, db, now, advance } = await openDocket()
   const { email } = await createUser()
   await createPasswordReset(db, email, now())
   for (const [seconds, left] of [
@@ -60,6 +61,6 @@ test('the purge keeps expired reset codes while they can be renewed', async () =
   ] as const) {
     advance(seconds)
     await purge()
-    expect((await rows()).password_resets).toBe(left)
+    expect((await countRows(db)).password_resets).toBe(left)
   }
 })

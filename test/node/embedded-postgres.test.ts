@@ -8,7 +8,7 @@ import { postmasterPid, startServer, temporaryFolder } from '../support/process.
 // test/slow/embedded-postgres.test.ts has the cases that need a new cluster each.
 
 describe('a server with the embedded PostgreSQL', () => {
-  test('keeps accounts across restarts and crashes', async () => {
+  test('keeps accounts across restarts and crashes', { timeout: 120_000 }, async () => {
     const DATA_DIR = await temporaryFolder()
     const first = startServer({ DATA_DIR })
     const url = await first.url()

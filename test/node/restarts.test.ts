@@ -9,7 +9,7 @@ import { until } from '../support/wait.ts'
 
 // test/slow/crashes.test.ts kills servers.
 
-test('a rolling restart of two servers loses no request', async () => {
+test('a rolling restart of two servers loses no request', { timeout: 120_000 }, async () => {
   const { people, owner, start } = await openServers()
   const servers = [start(), start()]
   const targets = await Promise.all(servers.map((server) => server.url()))

@@ -54,11 +54,14 @@ async function openTemporary() {
   }
 }
 
-/** Saves what tests do not need: waiting for the disk, and deriving a key for each connection. */
+/**
+ * Saves what tests do not need: waiting for the disk, and deriving a key for each connection. Autovacuum is off because its
+ * transactions delay the delivery of events.
+ */
 async function makeQuick(url: string, folder: string) {
   await writeFile(join(folder, 'postgres/cluster/pg_hba.conf'), 'host all all 127.0.0.1/32 trust\n')
   const client = postgres(url, { max: 1 })
-  for (const setting of ['fsync', 'synchronous_commit', 'full_page_writes']) {
+  for (const setting of ['fsync', 'synchronous_commit', 'full_page_writes', 'autovacuum']) {
     await client.unsafe(`alter system set ${setting} = off`)
   }
   await client`select pg_reload_conf()`

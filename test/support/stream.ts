@@ -6,7 +6,9 @@ export type Person = Awaited<ReturnType<Docket['createUser']>>
 export function assignmentActions({ call, advance }: Docket) {
   const create = async ({ token }: Person, fields: object = {}): Promise<Json> => {
     advance(1)
-    return (await call('POST', '/assignments/', { token, body: { name: 'x', ...fields } })).body
+    const { status, body } = await call('POST', '/assignments/', { token, body: { name: 'x', ...fields } })
+    if (status !== 201) throw new Error(`An assignment was not created: ${status}`)
+    return body
   }
   const change = ({ token }: Person, { id }: Json, fields: object) => {
     advance(1)
