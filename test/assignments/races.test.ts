@@ -104,3 +104,22 @@ test('eight concurrent logins that upgrade a hash all stay logged in', async () 
   for (const { body } of answers)
     expect(await call('GET', '/accounts/', { token: body.token })).toMatchObject({ status: 200 })
 })
+
+test('events of an assignment are in the order of its versions', async () => {
+  const { token } = await createUser()
+  const ids = await times(6, async () => (await call('POST', '/assignments/', { token, body: { name: 'x' } })).body.id)
+  // Many waiters for few rows: each gets its turn while others already wait.
+  await times(24, async (client) => {
+    for (let round = 0; round < 25; round++) {
+      const body = { description: `${round} of client ${client}` }
+      const { status } = await call('PATCH', `/assignments/${ids[(client + round) % 6]}/`, { token, body })
+      expect(status).toBe(200)
+    }
+  })
+  const unordered = await db.execute(sql`
+    select assignment, version from (
+      select assignment, version, position, lag(position) over (partition by assignment order by version) as previous
+      from assignment_events
+    ) as events where position <= previous`)
+  expect(unordered).toEqual([])
+})
