@@ -17,8 +17,8 @@ export type WriteError = 'unauthenticated' | 'not_found' | 'forbidden' | 'precon
 /** The one row that each statement returns. Its other columns have no meaning unless the outcome is `ok`. */
 export type OutcomeRow = Assignment & { outcome: 'ok' | WriteError }
 
-// Each function is one statement and so one round trip. The statement checks the token, locks the row, checks permissions
-// and version on the locked row, and writes the change, its event and the search index: all or nothing.
+// Each function is one statement and so one round trip. The statement checks the token, locks the assignment, checks
+// permissions and version, and writes the change, its event and the search index: all or nothing.
 
 /** Creates an assignment and its event. The default assignee is the caller. */
 export async function createAssignment(db: Database, bearer: Bearer, fields: Fields & Pick<Assignment, 'name'>) {
@@ -70,16 +70,28 @@ const namedAssignee = sql`
   select id from users where id = ${placeholder('assignee_id')}
   union all select id from users where ${caseless(sql`email`)} = ${caseless(sql`${placeholder('assignee_email')}`)}`
 
-/** The assignment to change. The lock comes first, so the outcome is that of the latest version and stays true. */
-const target = sql`
-  select a.*,
-    case
-      when a.creator <> (select id from caller) and not ${placeholder('is_status_only')}::boolean then 'forbidden'
-      when a.version <> all(${placeholder('versions')}::int[]) then 'precondition_failed'
-      else 'ok'
-    end as outcome
-  from assignments as a
-  where a.id = ${placeholder('id')} and (select id from caller) in (a.creator, a.assignee) for update`
+/**
+ * The assignment to change, as `target`. Its row is locked before the outcome is decided, so the outcome is that of the latest
+ * version and stays true.
+ *
+ * The advisory lock comes before the row lock, which gives the transaction its id. A transaction that waited for the row with
+ * an id could have a lower one than the transaction before it, and the event log would have their events in reverse.
+ */
+const lockedTarget = sql`
+  advisory_lock as materialized (
+    select pg_advisory_xact_lock(hashtextextended(${placeholder('id')}::text, 0)) from caller
+  ), target as (
+    select a.*,
+      case
+        when a.creator <> (select id from caller) and not ${placeholder('is_status_only')}::boolean then 'forbidden'
+        when a.version <> all(${placeholder('versions')}::int[]) then 'precondition_failed'
+        else 'ok'
+      end as outcome
+    from assignments as a
+    where a.id = ${placeholder('id')} and (select id from caller) in (a.creator, a.assignee)
+      and exists (select from advisory_lock)
+    for update
+  )`
 
 const eventColumns = sql.raw(`id, at, kind, actor, assignment, created_at, started_at, ${loggedFields.join(', ')}`)
 
@@ -123,7 +135,7 @@ const find = statement<OutcomeRow>(sql`
   left join assignments as a on a.id = ${placeholder('id')} and caller.id in (a.creator, a.assignee)`)
 
 const change = statement<OutcomeRow>(sql`
-  with caller as (${callerByToken}), target as (${target}),
+  with caller as (${callerByToken}), ${lockedTarget},
   -- One row, unless the new assignee has no account.
   assignee as (
     select assignee as id from target where ${isWithoutAssignee} union all ${namedAssignee}
@@ -171,7 +183,7 @@ const change = statement<OutcomeRow>(sql`
   from (select) as one_row left join caller on true left join target on true left join latest on true`)
 
 const remove = statement<OutcomeRow>(sql`
-  with caller as (${callerByToken}), target as (${target}),
+  with caller as (${callerByToken}), ${lockedTarget},
   -- The event has a version and a time of its own.
   deleted as (
     delete from assignments as a using target where a.id = target.id and target.outcome = 'ok'

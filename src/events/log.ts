@@ -42,7 +42,7 @@ export async function readHead(db: Database, now: Date): Promise<EventPage | Log
  * Returns the events after a position whose creator or assignee, before or after the change, is the caller.
  *
  * Events are in the order of their transaction ids. An event is returned only once no transaction can log an earlier
- * one, so none is missed and no lock is needed. The price: a long transaction that writes delays all later events.
+ * one, so none is missed. Readers take no lock. The price: a long transaction that writes delays all later events.
  */
 export async function listEvents(db: Database, query: EventQuery, now: Date): Promise<EventPage | LogError> {
   const { assignment } = query.filter

@@ -1,4 +1,4 @@
-import { eq } from 'drizzle-orm'
+import { eq, sql } from 'drizzle-orm'
 import { describe, expect, test } from 'vitest'
 import { assignments } from '../../src/database/schema.ts'
 import { fewerOnWorkers, openDocket } from '../support/fixtures.ts'
@@ -35,6 +35,24 @@ describe('concurrent requests', () => {
         expect((await read(body.id)).body).toMatchObject({ name: 'named', status: 'done', version: 3 })
       }
     }
+  })
+
+  test('log their events in the order of the versions', async () => {
+    const made = await Promise.all(Array.from({ length: 6 }, () => create({ name: 'x' })))
+    // Many clients for few assignments: each waits while others already wait.
+    const changeOften = async (client: number) => {
+      for (let round = 0; round < fewerOnWorkers(25); round++) {
+        const id = made[(client + round) % made.length]?.body.id
+        expect(await patch(id, { description: `${round} of ${client}` })).toMatchObject({ status: 200 })
+      }
+    }
+    await Promise.all(Array.from({ length: 24 }, (_, client) => changeOften(client)))
+    const unordered = await db.execute(sql`
+      select assignment, version from (
+        select assignment, version, position, lag(position) over (partition by assignment order by version) as previous
+        from assignment_events
+      ) as events where position <= previous`)
+    expect(unordered).toEqual([])
   })
 
   test('that change and delete an assignment end with its deletion', async () => {
