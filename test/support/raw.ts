@@ -1,10 +1,10 @@
-import { connect } from 'node:net'
+import { connect, type SocketConstructorOpts } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 
 /** A connection on which bytes are sent as they are. Nothing is read of it before `rest`, which gives all until its end. */
-export function openRaw(url: string, bytes: string) {
+export function openRaw(url: string, bytes: string, options: SocketConstructorOpts = {}) {
   const { port, hostname } = new URL(url)
-  const socket = connect(Number(port), hostname)
+  const socket = connect({ ...options, port: Number(port), host: hostname })
   socket.write(bytes)
   const isClosed = new Promise<void>((resolve) => socket.on('error', () => {}).once('close', () => resolve()))
   return { socket, isClosed, rest: () => buffer(socket).then(String) }
