@@ -32,7 +32,8 @@ async function readBytes(request: Request): Promise<Uint8Array> {
   }
   const chunks: Uint8Array<ArrayBuffer>[] = []
   let size = 0
-  for await (const chunk of request.body ?? []) {
+  // Not cancelled, because that would close the connection before the client has read its response.
+  for await (const chunk of request.body?.values({ preventCancel: true }) ?? []) {
     size += chunk.length
     if (size > MAX_BODY) throw new Problem('payload_too_large')
     chunks.push(chunk)

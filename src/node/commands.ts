@@ -1,8 +1,10 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { userInfo } from 'node:os'
 import { connect } from '../database/connect.ts'
 import { type Settings, StartupError } from '../settings.ts'
 import { assertMigrated, migrate, nameOf, openDatabase } from './database.ts'
+import { stopSignal } from './signals.ts'
 
 /** Migrates the database of DATABASE_URL and prints how it stores the event log. */
 export async function migrateDatabase({ DATABASE_URL, HISTORY_DAYS }: Settings) {
@@ -15,20 +17,58 @@ export async function migrateDatabase({ DATABASE_URL, HISTORY_DAYS }: Settings) 
 
 /** Runs `wrangler dev` with the arguments until it exits. Its Hyperdrive is DATABASE_URL or the embedded PostgreSQL. */
 export async function developWorker(settings: Settings, args: string[]) {
+  const stopped = stopSignal()
+  // Before anything starts, because it may be refused.
+  const ownUrl = settings.DATABASE_URL && toHyperdriveUrl(settings.DATABASE_URL)
   const { url, stop } = await openDatabase(settings)
   const { db, close } = connect(url)
   await assertMigrated(db, url).finally(close)
-  const wrangler = spawn('wrangler', ['dev', ...args], {
+  const wrangler = spawn('wrangler', ['dev', ...addressOptions(settings, args), ...args], {
     stdio: 'inherit',
     // On Windows npm installs commands as scripts, which only a shell can run.
     shell: process.platform === 'win32',
-    env: { ...process.env, CLOUDFLARE_HYPERDRIVE_LOCAL_CONNECTION_STRING_HYPERDRIVE: url },
+    env: {
+      ...process.env,
+      CLOUDFLARE_HYPERDRIVE_LOCAL_CONNECTION_STRING_HYPERDRIVE: ownUrl ?? url,
+      WRANGLER_SEND_METRICS: 'false',
+      WRANGLER_SEND_ERROR_REPORTS: 'false',
+    },
   })
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => wrangler.kill(signal))
+  // wrangler would leave its own processes behind after a SIGHUP.
+  stopped.then((signal) => wrangler.kill(signal === 'SIGHUP' ? 'SIGTERM' : signal))
   const [code] = await once(wrangler, 'exit')
     .catch(() => {
       throw new StartupError('wrangler was not found. Start the Worker with: npm run dev:worker')
     })
     .finally(stop)
   process.exit(code ?? 0)
+}
+
+/**
+ * Returns a URL that wrangler's local Hyperdrive accepts: it insists on a user, a password and a database, and connects over
+ * TCP. Throws a StartupError if there is no such URL.
+ */
+function toHyperdriveUrl(databaseUrl: string): string {
+  const url = URL.canParse(databaseUrl) ? new URL(databaseUrl) : undefined
+  const isOverTcp = url?.hostname && !url.hostname.toLowerCase().startsWith('%2f') && !url.searchParams.has('host')
+  if (!isOverTcp || url.hostname.includes(',')) {
+    throw new StartupError(
+      'The Worker on this machine reaches its database over TCP at one host. Set DATABASE_URL to a URL such as postgres://user:password@127.0.0.1:5432/name, or leave it out to use the embedded PostgreSQL.',
+    )
+  }
+  const { PGUSER, PGPASSWORD } = process.env
+  url.username ||= encodeURIComponent(PGUSER || userInfo().username)
+  // A server that trusts its clients does not look at the password.
+  url.password ||= encodeURIComponent(PGPASSWORD || 'none')
+  if (url.pathname.length <= 1) url.pathname = url.username
+  return url.href
+}
+
+/** Returns wrangler's options for HOST and PORT, if they are set and the arguments do not say otherwise. */
+function addressOptions({ HOST, PORT }: Settings, args: string[]): string[] {
+  const isGiven = (option: string) => args.some((arg) => arg === option || arg.startsWith(`${option}=`))
+  return [
+    ...(process.env.PORT && !isGiven('--port') ? ['--port', String(PORT)] : []),
+    ...(process.env.HOST && !isGiven('--ip') ? ['--ip', HOST] : []),
+  ]
 }

@@ -42,7 +42,7 @@ export class Connections {
 
   /** Starts a request once the earlier responses of its connection have been sent; never after a rejected request. */
   startInOrder(socket: Socket, response: ServerResponse, start: () => void) {
-    if (this.#rejected.has(socket)) return
+    if (this.#rejected.has(socket)) return void response.req.resume()
     const previous = this.#lastResponse.get(socket)
     this.#lastResponse.set(socket, response)
     this.#idle.delete(socket)
@@ -61,6 +61,11 @@ export class Connections {
     })
     // After the requests that Node has already read, since it resumes reading after each of them.
     process.nextTick(() => socket.pause())
+  }
+
+  /** Tells whether `stopRequests` was called for a connection. */
+  isRejected(socket: Socket) {
+    return this.#rejected.has(socket)
   }
 
   /** Starts no further request of a connection, and resolves when the responses to its earlier requests have been sent. */

@@ -10,7 +10,10 @@ export async function openDatabase(settings: Settings): Promise<{ url: string; s
   // Not loaded with a DATABASE_URL: a production install has no embedded PostgreSQL.
   const { openEmbeddedPostgres } = await import('./embedded-postgres.ts')
   const embedded = await openEmbeddedPostgres(settings.DATA_DIR)
-  await migrate(embedded.url)
+  await migrate(embedded.url).catch(async (error) => {
+    await embedded.stop()
+    throw error
+  })
   return embedded
 }
 

@@ -5,6 +5,7 @@ import { getRequestListener, type HttpBindings } from '@hono/node-server'
 import { Problem } from '../http/problem.ts'
 import { problemResponse } from '../http/security.ts'
 import { Connections } from './connections.ts'
+import { isLingering, limitDiscarding, lingerAfter } from './linger.ts'
 
 /** What a client may take of the server: times in milliseconds, sizes in bytes. */
 const defaultLimits = {
@@ -28,9 +29,6 @@ const defaultLimits = {
   maxConnections: 10_000,
 }
 
-/** Milliseconds that a client may take to read the response to a rejected request before its connection is closed. */
-const LINGER_MS = 2_000
-
 /** Milliseconds for which `stopServer` still serves requests on open connections. */
 const DRAIN_MS = 500
 
@@ -46,14 +44,16 @@ export function createHttpServer(
   const connections = new Connections(maxConnections)
   const listener = getRequestListener(
     (request, env) => handler(request, (env as HttpBindings).incoming.socket.remoteAddress ?? ''),
-    { errorHandler: () => rejection(400), overrideGlobalObjects: false, hostname },
+    // The adapter's own clean-up closes the connection after half a second.
+    { errorHandler: () => rejection(400), overrideGlobalObjects: false, hostname, autoCleanupIncoming: false },
   )
   // Node's own response to a missing Host header is not a problem document.
   const server = createServer({ ...options, requireHostHeader: false }, (request, response) => {
-    if (!hasValidHost(request)) return reject(connections, request.socket, 400)
+    if (!hasValidHost(request)) return reject(connections, request.resume().socket, 400)
     return connections.startInOrder(request.socket, response, () => {
       // While the server stops, the client must not reuse the connection.
       if (!server.listening) response.setHeader('Connection', 'close')
+      lingerAfter(request, response)
       listener(request, response)
     })
   })
@@ -62,9 +62,8 @@ export function createHttpServer(
   server.on('clientError', ({ code }: NodeJS.ErrnoException, socket: Socket) =>
     reject(connections, socket, statusOfParserError(code)),
   )
-  // Resumed, because the response would be lost if the socket were closed with unread data.
-  server.on('connect', (_request, socket: Socket) => reject(connections, socket.resume(), 400))
-  server.on('checkExpectation', ({ socket }) => reject(connections, socket, 417))
+  server.on('connect', (_request, socket: Socket) => reject(connections, socket, 400))
+  server.on('checkExpectation', (request) => reject(connections, request.resume().socket, 417))
   return server
 }
 
@@ -96,8 +95,11 @@ function statusOfParserError(code: string | undefined): RejectionStatus {
 
 /** Sends a problem document after the responses to earlier requests of the connection, and closes it. */
 async function reject(connections: Connections, socket: Socket, status: RejectionStatus) {
+  // The parser repeats its error for all data that follows.
+  if (connections.isRejected(socket)) return
   await connections.stopRequests(socket)
-  if (!socket.writable) {
+  // A request has one response, even if it breaks off after that.
+  if (!socket.writable || isLingering(socket)) {
     socket.destroy()
     return
   }
@@ -107,7 +109,8 @@ async function reject(connections: Connections, socket: Socket, status: Rejectio
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${headers}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   )
-  setTimeout(() => socket.destroy(), LINGER_MS).unref()
+  socket.resume()
+  limitDiscarding(socket)
 }
 
 function rejection(status: RejectionStatus) {

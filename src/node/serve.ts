@@ -16,6 +16,7 @@ import { getAsset } from './assets.ts'
 import { assertMigrated, migrate, nameOf, openDatabase } from './database.ts'
 import { createHttpServer, stopServer } from './http-server.ts'
 import { createNodeKdf } from './kdf.ts'
+import { stopSignal } from './signals.ts'
 
 /** Milliseconds that open requests may take after the signal to stop. */
 const GRACE_MS = 10_000
@@ -23,13 +24,12 @@ const GRACE_MS = 10_000
 const HOUR_MS = 3_600_000
 
 /**
- * Serves the API until SIGINT or SIGTERM, and then stops gracefully: open requests and background tasks are finished. Throws
- * a StartupError if the server cannot start.
+ * Serves the API until a signal, and then stops gracefully: open requests and background tasks are finished. Throws a
+ * StartupError if the server cannot start.
  */
 export async function serve(settings: Settings, { isDemo }: { isDemo: boolean }) {
-  // Registered before start-up, so that an early signal stops the server as soon as it is up. A repeated signal ends the
-  // process at once, since these listeners are gone by then.
-  const stopSignal = new Promise((resolve) => process.once('SIGINT', resolve).once('SIGTERM', resolve))
+  // Registered before start-up, so that an early signal stops the server as soon as it is up.
+  const stopped = stopSignal()
   const resources = await openServices(settings)
   const { services, drain, close } = resources
   const { server, metrics } = await start(resources, isDemo).catch(async (error) => {
@@ -42,7 +42,7 @@ export async function serve(settings: Settings, { isDemo }: { isDemo: boolean })
   warnAboutRateLimits(settings, services.log)
   console.log(greeting(settings, server.address() as AddressInfo, isDemo))
 
-  await stopSignal
+  await stopped
   clearInterval(purging)
   services.hub.close()
   const grace = setTimeout(() => server.closeAllConnections(), GRACE_MS)
@@ -57,12 +57,17 @@ export async function serve(settings: Settings, { isDemo }: { isDemo: boolean })
 type Resources = Awaited<ReturnType<typeof openServices>>
 
 async function openServices(settings: Settings) {
-  const log = pino({
+  const options = {
     level: settings.LOG_LEVEL,
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (level) => ({ level }) },
-  })
+    formatters: { level: (level: string) => ({ level }) },
+  }
+  // A log that cannot be written, on a closed terminal or a full disk, does not stop the server.
+  const log = pino(
+    options,
+    pino.destination(1).on('error', () => {}),
+  )
   const { runInBackground, drain } = createBackground(log)
   const { url, stop } = await openDatabase(settings)
   const { db, close } = connect(url, { socket: openSocket })

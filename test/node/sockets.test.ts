@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import type { AddressInfo, Socket } from 'node:net'
-import { expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { app } from '../../src/app.ts'
 import { createHttpServer } from '../../src/node/http-server.ts'
 import { cloneDatabase, openDocket } from '../support/fixtures.ts'
@@ -97,6 +97,75 @@ test('a rejected connection that its client leaves open is closed', async () => 
   const serverSocket = serverSockets.get(socket.localPort as number) as Socket
   await until(() => serverSocket.closed)
   expect(serverSocket.destroyed).toBe(true)
+})
+
+describe('a response before the end of its request', () => {
+  const chunk = (size: number) => `${size.toString(16)}\r\n${'x'.repeat(size)}\r\n`
+  const json = 'Content-Type: application/json'
+  const login = ['POST /accounts/login/ HTTP/1.1', 'Host: x', json]
+  const chunked = 'Transfer-Encoding: chunked'
+  const MANY = 20_000_000
+  const requests: [title: string, lines: string[], status: number, close?: string][] = [
+    ['an oversized chunked body', [...login, chunked], 413],
+    ['a last oversized chunked body', [...login, chunked, 'Connection: close'], 413],
+    ['a body with an oversized length', [...login, `Content-Length: ${MANY}`], 413],
+    ['a last oversized body', [...login, `Content-Length: ${MANY}`, 'Connection: close'], 413],
+    ['a wrong type', ['POST /accounts/login/ HTTP/1.1', 'Host: x', `Content-Length: ${MANY}`], 413],
+    ['no token', ['POST /assignments/ HTTP/1.1', 'Host: x', json, chunked], 401],
+    ['an unknown path', ['PUT /unknown HTTP/1.1', 'Host: x', json, chunked], 404],
+    ['a wrong method', ['DELETE /accounts/login/ HTTP/1.1', 'Host: x', chunked], 405],
+    ['a GET with a body', ['GET /healthz HTTP/1.1', 'Host: x', `Content-Length: ${MANY}`], 200],
+    ['no host', ['POST / HTTP/1.1', `Content-Length: ${MANY}`, 'Connection: close'], 400],
+    ['an unknown expectation', ['POST / HTTP/1.1', 'Host: x', 'Expect: x', chunked, 'Connection: close'], 417],
+    ['an invalid chunk', [...login, chunked, 'Connection: close', '', 'ZZ'], 400],
+    ['large headers', [...login, 'Connection: close', `X: ${'x'.repeat(20_000)}`], 431],
+  ]
+
+  test.each(requests)('reaches a client that sends on: %s', async (_, lines, status) => {
+    const { url } = await listen()
+    const { socket, closed } = openRaw(url, `${lines.join('\r\n')}\r\n\r\n`, { allowHalfOpen: true })
+    let text = ''
+    socket.on('data', (data) => {
+      text += data
+    })
+    const isChunked = lines.includes(chunked)
+    const first = isChunked ? chunk(300_000) : 'x'.repeat(300_000)
+    socket.write(first)
+    await until(() => statusesOf(text).length > 0)
+    socket.write(isChunked ? chunk(MANY) : 'x'.repeat(MANY - 300_000))
+    const end = isChunked ? '0\r\n\r\n' : ''
+    const isLast = lines.includes('Connection: close')
+    socket.end(isLast ? end : end + request('/healthz', { Connection: 'close' }))
+    await closed
+    expect(socket.errored).toBe(null)
+    expect(statusesOf(text)).toEqual(isLast ? [status] : [status, 200])
+  })
+
+  test('is the only one if the rest is malformed', async () => {
+    const { url } = await listen()
+    const { socket, closed } = openRaw(url, `${[...login, chunked].join('\r\n')}\r\n\r\n${chunk(300_000)}`)
+    let text = ''
+    socket.on('data', (data) => {
+      text += data
+    })
+    await until(() => statusesOf(text).length > 0)
+    socket.write('ZZ\r\n')
+    await closed
+    expect(statusesOf(text)).toEqual([413])
+  })
+
+  test('does not keep a connection that sends nothing more or has no end', async () => {
+    const { url } = await listen()
+    const open = () => openRaw(url, `${[...login, chunked].join('\r\n')}\r\n\r\n${chunk(300_000)}`)
+    const [silent, endless] = [open(), open()]
+    silent.socket.resume()
+    endless.socket.resume()
+    const piece = chunk(1_000_000)
+    const send = () => void endless.socket.write(piece, (error) => error || send())
+    send()
+    await Promise.all([silent.closed, endless.closed])
+    expect(await fetch(`${url}/healthz`)).toMatchObject({ status: 200 })
+  })
 })
 
 test('idle and slow clients are disconnected while others are served', async () => {

@@ -1,7 +1,10 @@
-import { chmod, cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { execFile, spawn } from 'node:child_process'
+import { chmod, chown, cp, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
-import { startServer, temporaryFolder } from '../support/process.ts'
+import { entry, expectNoUserSwitch, postmasterPid, startServer, temporaryFolder } from '../support/process.ts'
+import { until } from '../support/wait.ts'
 
 const isRoot = process.getuid?.() === 0
 
@@ -20,7 +23,7 @@ describe('a server with the embedded PostgreSQL', () => {
       await cp(join(root, part), join(folder, part), { recursive: true })
     }
     await symlink(join(root, 'node_modules'), join(folder, 'node_modules'))
-    const program = ['--preserve-symlinks', '--preserve-symlinks-main', join(folder, 'src/node.ts')]
+    const program = { args: ['--preserve-symlinks', '--preserve-symlinks-main', join(folder, 'src/node.ts')] }
     await expectReady(startServer({ DATA_DIR: join(folder, '.data') }, [], program))
   })
 
@@ -66,5 +69,109 @@ describe('a server with the embedded PostgreSQL', () => {
     await mkdir(home)
     await chmod(home, 0o700)
     await expectReady(startServer({ DATA_DIR: join(home, '.data') }))
+  })
+
+  test.runIf(isRoot)('explains that root lacks a right to become another user', async () => {
+    const folder = await temporaryFolder()
+    for (const right of ['dac_override', 'setuid', 'setgid', 'chown', 'setpcap']) {
+      const args = [`--bounding-set=-${right}`, process.execPath, entry]
+      await expectNoUserSwitch(folder, { command: 'setpriv', args })
+    }
+  })
+
+  test.runIf(isRoot)('runs as root with the cluster of another user', async () => {
+    const folder = await temporaryFolder()
+    // Debian's daemon and bin.
+    await chown(folder, 1, 1)
+    await chmod(folder, 0o755)
+    const DATA_DIR = join(folder, 'data')
+    const asUser = ['--reuid=1', '--regid=1', '--clear-groups', process.execPath, entry]
+    await expectReady(startServer({ DATA_DIR }, [], { command: 'setpriv', args: asUser }))
+    await expectReady(startServer({ DATA_DIR }))
+    await expectReady(startServer({ DATA_DIR }, [], { command: 'setpriv', args: asUser }))
+    // Another user cannot read the password.
+    const asOther = asUser.map((arg) => arg.replace('id=1', 'id=2'))
+    const other = startServer({ DATA_DIR }, [], { command: 'setpriv', args: asOther })
+    expect(await other.exitCode).toBe(1)
+    expect(other.output()).toMatch(/^Docket did not start\.\nDocket cannot read .* \(EACCES\)\. Start it as the user/)
+  })
+
+  test.runIf(isRoot)('explains a full and a read-only disk', async () => {
+    const folder = await temporaryFolder()
+    const explanation = async (DATA_DIR: string, mount: string) => {
+      const script = `mount ${mount} && exec "$0" "$1"`
+      const args = ['--mount', 'sh', '-c', script, process.execPath, entry]
+      const server = startServer({ DATA_DIR }, [], { command: 'unshare', args })
+      expect(await server.exitCode).toBe(1)
+      expect(server.output()).not.toMatch(/ at .*:\d+:\d+/)
+      return server.output()
+    }
+    const full = await explanation(join(folder, 'a/b'), `-t tmpfs -o size=1m tmpfs ${folder}`)
+    expect(full).toMatch(/^Docket did not start\.\nPostgreSQL could not create a cluster in .* No space left on device/)
+    const readOnly = /^Docket did not start\.\nDATA_DIR must be a folder .* It cannot write to .* \(EROFS\)\./
+    expect(await explanation(join(folder, 'a/b'), `-t tmpfs -o ro tmpfs ${folder}`)).toMatch(readOnly)
+    expect(await readdir(folder)).toEqual([])
+    await expectReady(startServer({ DATA_DIR: folder }))
+    const remount = `--bind ${folder} ${folder} && mount -o remount,bind,ro ${folder}`
+    expect(await explanation(folder, remount)).toMatch(readOnly)
+  })
+
+  test.runIf(isRoot)('knows its folder through a bind mount', async () => {
+    const folder = await temporaryFolder()
+    const [DATA_DIR, mounted] = [join(folder, 'data'), join(folder, 'mounted')]
+    await mkdir(mounted)
+    const first = startServer({ DATA_DIR })
+    await first.url()
+    const pid = await postmasterPid(DATA_DIR)
+    const args = [
+      '--mount',
+      'sh',
+      '-c',
+      `mount --bind ${DATA_DIR} ${mounted} && exec "$0" "$1"`,
+      process.execPath,
+      entry,
+    ]
+    const rival = startServer({ DATA_DIR: mounted }, [], { command: 'unshare', args })
+    expect(await rival.exitCode).toBe(1)
+    expect(rival.output()).toContain(`Another Docket is using ${mounted}/postgres`)
+    expect(await postmasterPid(DATA_DIR)).toBe(pid)
+    expect(await first.stop()).toBe(0)
+  })
+
+  test('starts although its pid file names the PostgreSQL of another folder', async () => {
+    const folder = await temporaryFolder()
+    const [DATA_DIR, copy] = [join(folder, 'data'), join(folder, 'copy')]
+    const first = startServer({ DATA_DIR })
+    await first.url()
+    const pid = await readFile(join(DATA_DIR, 'postgres/cluster/postmaster.pid'))
+    expect(await first.stop()).toBe(0)
+    await promisify(execFile)('cp', ['-a', DATA_DIR, copy])
+    const second = startServer({ DATA_DIR })
+    await second.url()
+    const running = await postmasterPid(DATA_DIR)
+    await writeFile(join(copy, 'postgres/cluster/postmaster.pid'), String(pid).replace(/^\d+/, String(running)))
+    await expectReady(startServer({ DATA_DIR: copy }))
+    expect(await postmasterPid(DATA_DIR)).toBe(running)
+    expect(await second.stop()).toBe(0)
+  })
+
+  test('stops with a real terminal', async () => {
+    const DATA_DIR = await temporaryFolder()
+    const { execPath } = process
+    const terminal = spawn('script', ['-qec', `'${execPath}' '${entry}'`, '/dev/null'], {
+      env: { ...process.env, DATA_DIR, PORT: '0' },
+    })
+    let output = ''
+    for await (const chunk of terminal.stdout) {
+      output += chunk
+      if (output.includes('Press Ctrl-C')) break
+    }
+    terminal.kill('SIGKILL')
+    await until(() =>
+      postmasterPid(DATA_DIR).then(
+        () => false,
+        () => true,
+      ),
+    )
   })
 })

@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { onTestFinished } from 'vitest'
+import { expect, onTestFinished } from 'vitest'
 
-const entry = new URL('../../src/node.ts', import.meta.url).pathname
+/** The program of the server. */
+export const entry = new URL('../../src/node.ts', import.meta.url).pathname
 
 /** Creates a folder that is removed after the test. */
 export async function temporaryFolder() {
@@ -17,10 +18,17 @@ export async function temporaryFolder() {
 export const postmasterPid = async (folder: string) =>
   Number((await readFile(join(folder, 'postgres/cluster/postmaster.pid'), 'utf8')).split('\n')[0])
 
+type Program = { command?: string; args: string[]; cwd?: string }
+
 /** Starts the real server as a process of its own, by default on a free port, with only this environment. */
-export function startServer(environment: Record<string, string>, args: string[] = [], program = [entry]) {
+export function startServer(
+  environment: Record<string, string>,
+  args: string[] = [],
+  { command = process.execPath, args: first, cwd }: Program = { args: [entry] },
+) {
   const { PATH = '', HOME = '' } = process.env
-  const child = spawn(process.execPath, [...program, ...args], { env: { PATH, HOME, PORT: '0', ...environment } })
+  const env = { PATH, HOME, PORT: '0', ...environment }
+  const child = spawn(command, [...first, ...args], { env, ...(cwd && { cwd }) })
   const exitCode = new Promise<number | null>((resolve) => child.once('close', resolve))
   let output = ''
   const listeners = new Set<() => void>()
@@ -62,4 +70,14 @@ export function startServer(environment: Record<string, string>, args: string[] 
       return exitCode
     },
   }
+}
+
+/** Expects a server that a program starts as root without its rights to explain that, and to leave an empty folder behind. */
+export async function expectNoUserSwitch(folder: string, program: Program) {
+  const server = startServer({ DATA_DIR: join(folder, 'a/b') }, [], program)
+  expect(await server.exitCode).toBe(1)
+  expect(server.output()).toMatch(
+    /^Docket did not start\.\nPostgreSQL does not run as root, .* Start Docket as a user other than root, or set DATABASE_URL [^\n]+\n$/,
+  )
+  expect(await readdir(folder)).toEqual([])
 }
