@@ -98,11 +98,9 @@ async function reject(connections: Connections, socket: Socket, status: Rejectio
   // The parser repeats its error for all data that follows.
   if (connections.isRejected(socket)) return
   await connections.stopRequests(socket)
-  // A request has one response, even if it breaks off after that.
-  if (!socket.writable || isLingering(socket)) {
-    socket.destroy()
-    return
-  }
+  // A request has one response, even if it breaks off after that. The limits of lingering still apply.
+  if (isLingering(socket)) return void socket.end()
+  if (!socket.writable) return void socket.destroy()
   const response = rejection(status)
   const headers = [...response.headers].map(([name, value]) => `${name}: ${value}\r\n`).join('')
   const body = await response.text()
