@@ -1,8 +1,10 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { connect } from '../database/connect.ts'
+import { onNode } from '../database/tls.ts'
+import { nameOf } from '../database-url.ts'
 import { type Settings, StartupError } from '../settings.ts'
-import { assertMigrated, migrate, nameOf, openDatabase } from './database.ts'
+import { assertMigrated, migrate, openDatabase } from './database.ts'
 
 /** Migrates the database of DATABASE_URL and prints how it stores the event log. */
 export async function migrateDatabase({ DATABASE_URL, HISTORY_DAYS }: Settings) {
@@ -16,7 +18,7 @@ export async function migrateDatabase({ DATABASE_URL, HISTORY_DAYS }: Settings) 
 /** Runs `wrangler dev` with the arguments until it exits. Its Hyperdrive is DATABASE_URL or the embedded PostgreSQL. */
 export async function developWorker(settings: Settings, args: string[]) {
   const { url, stop } = await openDatabase(settings)
-  const { db, close } = connect(url)
+  const { db, close } = connect(url, { max: 1, ...onNode })
   await assertMigrated(db, url).finally(close)
   const wrangler = spawn('wrangler', ['dev', ...args], {
     stdio: 'inherit',
