@@ -19,7 +19,7 @@ import {
   statuses,
   users,
 } from '../../src/database/schema.ts'
-import { setUpTimescale } from '../../src/database/timescale.ts'
+import { setPolicies, setUpTimescale as setUpLog } from '../../src/database/timescale.ts'
 import { openCommunity, startWebAssembly } from '../support/community.ts'
 import { type Json, openDocket } from '../support/fixtures.ts'
 import { type Asked, explain, modes, type Plan } from '../support/plans.ts'
@@ -121,6 +121,13 @@ const connected = openServices({
 })
 const community = connected.services.db
 const client = postgres(url, { max: 1, onnotice: () => {} })
+
+/** Runs both steps of a migration that depend on TimescaleDB. */
+async function setUpTimescale(client: postgres.Sql, days?: number) {
+  const support = await setUpLog(client, days)
+  if (support.level === 'community') await setPolicies(client, days)
+  return support
+}
 afterAll(async () => {
   await Promise.all([connected.close(), client.end()])
   await close()
