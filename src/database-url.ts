@@ -43,8 +43,6 @@ export class InvalidDatabaseUrl extends Error {}
 
 const MODES: Record<string, Tls['mode']> = {
   disable: 'disable',
-  false: 'disable',
-  '0': 'disable',
   // PostgreSQL's `allow` prefers no TLS, which is of no use.
   allow: 'prefer',
   prefer: 'prefer',
@@ -52,8 +50,6 @@ const MODES: Record<string, Tls['mode']> = {
   'no-verify': 'require',
   'verify-ca': 'verify-ca',
   'verify-full': 'verify-full',
-  true: 'verify-full',
-  '1': 'verify-full',
 }
 
 // Options of clients: of libpq, Prisma, node-postgres, postgres.js, JDBC, pgx, SQLAlchemy and Rails. They have no meaning here.
@@ -188,7 +184,7 @@ function readPort(text = ''): number {
 
 function readTls(take: (name: string) => string | undefined): Tls {
   const [sslmode, ssl, rootCertificates] = [take('sslmode'), take('ssl'), take('sslrootcert')]
-  const word = choice('sslmode', sslmode, Object.keys(MODES)) ?? choice('ssl', ssl, Object.keys(MODES))
+  const word = choice('sslmode', sslmode, Object.keys(MODES)) ?? switchOf(ssl)
   const isVerified = rootCertificates !== undefined && word !== 'no-verify'
   const mode = word === undefined ? (isVerified ? 'verify-full' : 'disable') : (MODES[word] as Tls['mode'])
   const isSystem = rootCertificates === 'system'
@@ -212,6 +208,13 @@ function readTls(take: (name: string) => string | undefined): Tls {
     minVersion: version('ssl_min_protocol_version', take('ssl_min_protocol_version')),
     maxVersion: version('ssl_max_protocol_version', take('ssl_max_protocol_version')),
   }
+}
+
+/** Returns the mode for `ssl`, which other clients than libpq have. */
+function switchOf(ssl: string | undefined): string | undefined {
+  const word = choice('ssl', ssl, ['true', 'false', '1', '0', ...Object.keys(MODES)])
+  if (word === 'true' || word === '1') return 'verify-full'
+  return word === 'false' || word === '0' ? 'disable' : word
 }
 
 const optional = <Name extends string>(name: Name, value: string | undefined) =>

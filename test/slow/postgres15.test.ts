@@ -215,8 +215,8 @@ describe.skipIf(!hasPostgres15 || !hasPgbouncer)('pgbouncer in transaction mode'
     expect(rows.every(([row]) => row?.at === '2026-02-01T10:00:00.000Z')).toBe(true)
   })
 
-  test('serves without prepared statements', async () => {
-    const process = startServer({ DATABASE_URL: `${url}?pgbouncer=true`, RATE_LIMITS: 'off' })
+  test.each(['', '?pgbouncer=true'])('serves a URL with "%s"', async (parameters) => {
+    const process = startServer({ DATABASE_URL: url + parameters, RATE_LIMITS: 'off' })
     const address = await process.url()
     const tokens = Array.from({ length: 40 }, () =>
       fetch(`${address}/accounts/`, { headers: { Authorization: 'Bearer dkt_x' } }).then(({ status }) => status),

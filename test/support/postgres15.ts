@@ -2,6 +2,7 @@ import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { appendFile, chown, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -98,6 +99,15 @@ ${settings}
   )
   const server = spawn(PGBOUNCER, ['-q', file], { ...user, cwd: '/', stdio: 'ignore' })
   const exited = once(server, 'exit')
+  await until(async () => {
+    const socket = connect(port, '127.0.0.1')
+    const isListening = await once(socket, 'connect').then(
+      () => true,
+      () => false,
+    )
+    socket.destroy()
+    return isListening
+  })
   return {
     url: `postgres://postgres@127.0.0.1:${port}/postgres`,
     stop: async () => {
