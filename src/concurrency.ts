@@ -11,8 +11,8 @@ export class OverloadError extends Error {
 }
 
 type LimiterOptions = {
-  /** Tasks that may run at a time. */
-  concurrency: number
+  /** Tasks that may run at a time; a function if that changes. */
+  concurrency: number | (() => number)
   /** Seconds that a task may wait for its start. */
   maxWait: number
   /** Seconds that a task takes at first; for tasks of similar length only. */
@@ -29,12 +29,13 @@ type LimiterOptions = {
  */
 export function createLimiter({ concurrency, maxWait, taskSeconds, overloadMessage }: LimiterOptions) {
   const shortestTask = (taskSeconds ?? 0) / 2
+  const places = typeof concurrency === 'number' ? () => concurrency : concurrency
   const queue = new Set<() => void>()
   let running = 0
   let estimate = taskSeconds
 
   async function waitForStart() {
-    const expectedWait = estimate === undefined ? 0 : ((queue.size + 1) / concurrency) * estimate
+    const expectedWait = estimate === undefined ? 0 : ((queue.size + 1) / places()) * estimate
     if (expectedWait > maxWait) throw new OverloadError(overloadMessage, expectedWait)
     let timer: ReturnType<typeof setTimeout> | undefined
     await new Promise<void>((resolve, reject) => {
@@ -46,13 +47,17 @@ export function createLimiter({ concurrency, maxWait, taskSeconds, overloadMessa
   }
 
   function startNext() {
-    const [next] = queue
-    if (next && queue.delete(next)) next()
-    else running--
+    running--
+    for (const next of queue) {
+      if (running >= places()) return
+      running++
+      queue.delete(next)
+      next()
+    }
   }
 
   return async <T>(task: () => PromiseLike<T>): Promise<T> => {
-    if (running < concurrency) running++
+    if (running < places()) running++
     else await waitForStart()
     const start = performance.now()
     try {

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { InvalidDatabaseUrl, parseDatabaseUrl } from './database/url.ts'
 import type { Logger } from './logger.ts'
 
 /** A reason why Docket does not start, as a message for the operator: what is wrong, and what to do about it. */
@@ -8,10 +9,15 @@ export class StartupError extends Error {}
 const schema = z.object({
   HOST: z.string().default('127.0.0.1').describe('an address, for example 127.0.0.1'),
   PORT: integer(0, 65535).default(8000).describe('a port number from 0 to 65535, for example 8000'),
-  DATABASE_URL: url('postgres:', 'postgresql:')
-    .refine(isDecodable)
+  DATABASE_URL: z
+    .string()
+    .superRefine((value, context) => {
+      const problem = problemOfDatabaseUrl(value)
+      if (problem) context.addIssue({ code: 'custom', params: { problem } })
+    })
     .optional()
     .describe('a URL, for example postgres://user:password@host:5432/name, with %25 for each % in the password'),
+  POOL_SIZE: integer(1, 1000).default(10).describe('a number of connections from 1 to 1000, for example 10'),
   DATA_DIR: z.string().default('.data').describe('a folder, for example .data'),
   RESEND_API_KEY: z.string().optional().describe('an API key of Resend, for example re_123'),
   RESEND_BASE_URL: url('http:', 'https:').optional().describe('a URL, for example https://api.resend.com'),
@@ -55,7 +61,10 @@ export function readSettings(environment: Record<string, unknown>): Settings {
   const result = schema.safeParse(Object.fromEntries(values))
   const errors = result.success
     ? findConflicts(result.data)
-    : result.error.issues.map((issue) => requirement(issue.path[0] as keyof Settings))
+    : result.error.issues.map((issue) => {
+        const problem = issue.code === 'custom' ? issue.params?.problem : undefined
+        return [requirement(issue.path[0] as keyof Settings), problem].filter(Boolean).join(' ')
+      })
   if (errors.length > 0) throw new StartupError(errors.join('\n'))
   return result.data as Settings
 }
@@ -98,13 +107,13 @@ function url(...protocols: string[]) {
     .refine((value) => URL.canParse(value) && protocols.includes(new URL(value).protocol), { abort: true })
 }
 
-/** Tells whether the percent encoding of a URL is valid. The database driver decodes these parts and throws if it is not. */
-function isDecodable(value: string) {
-  const { username, password, hostname, pathname } = new URL(value)
+function problemOfDatabaseUrl(value: string): string | undefined {
   try {
-    return [username, password, hostname, pathname].every((part) => decodeURIComponent(part) !== undefined)
-  } catch {
-    return false
+    parseDatabaseUrl(value)
+    return undefined
+  } catch (error) {
+    if (error instanceof InvalidDatabaseUrl) return error.message
+    throw error
   }
 }
 

@@ -4,7 +4,6 @@ import { createBackground } from './background.ts'
 import { createLimiter } from './concurrency.ts'
 import { connect } from './database/connect.ts'
 import { purgeExpired } from './database/purge.ts'
-import { openSocket } from './database/socket.ts'
 import { Hub } from './events/hub.ts'
 import { Problem } from './http/problem.ts'
 import { problemResponse } from './http/security.ts'
@@ -50,7 +49,7 @@ function openServices(env: Bindings, now: Services['now'], responded = Promise.r
   shared ??= createSharedServices(env)
   const { log } = shared.services
   const { runInBackground, drain } = createBackground(log)
-  const { db, close } = connect(shared.url, { max: 1, socket: openSocket, acquireSlot: () => acquireSlot(responded) })
+  const { db, close } = connect(shared.url, { max: 1, acquireSlot: () => acquireSlot(responded) })
   const services = {
     ...shared.services,
     db,

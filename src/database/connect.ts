@@ -1,10 +1,12 @@
 import { fillPlaceholders, type SQL } from 'drizzle-orm'
 import { PgDialect } from 'drizzle-orm/pg-core'
 import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js'
-import postgres from 'postgres'
+import type postgres from 'postgres'
+import { type DriverOptions, Opener } from './client.ts'
 import { Pool } from './pool.ts'
 import * as schema from './schema.ts'
-import type { openSocket } from './socket.ts'
+import { type OpenSocket, openSocket } from './socket.ts'
+import { parseDatabaseUrl } from './url.ts'
 
 /**
  * Drizzle over the pool. Each statement may run on another connection, so there are no transactions: what belongs together
@@ -12,9 +14,11 @@ import type { openSocket } from './socket.ts'
  */
 export type Database = Omit<PostgresJsDatabase<typeof schema>, 'transaction'> & { $client: Client }
 
-/** The options of postgres.js, one that its types lack, and those of the pool. */
-type Options = postgres.Options<Record<string, never>> & {
-  socket?: typeof openSocket
+type Options = DriverOptions & {
+  /** How to open a connection; by default without TLS. */
+  openSocket?: OpenSocket
+  /** Whether a new connection is probed: see OpenerOptions. */
+  probe?: boolean
   acquireSlot?: () => Promise<() => void>
 }
 
@@ -26,25 +30,22 @@ type Client = Pick<postgres.Sql, 'options' | 'unsafe'>
 /** The OID of `timestamptz` (PostgreSQL's pg_type.dat). */
 const TIMESTAMPTZ = 1184
 
-/** Opens a pool for a PostgreSQL URL. Nothing connects before the first statement. */
-export function connect(url: string, { max = 10, acquireSlot = async () => () => {}, ...options }: Options = {}) {
-  const first = postgres(url, {
-    connect_timeout: 3,
-    // By default the wait between attempts grows to 20 s, and a database that is back would stay unused for that long.
-    backoff: () => 0.2,
-    // Seconds of silence before the peer is probed.
-    keep_alive: 10,
-    onnotice: () => {},
-    // Saves a round trip per connection: Drizzle knows the array types from the schema.
-    fetch_types: false,
-    connection: { application_name: 'docket' },
-    ...options,
-    max: 1,
-  })
-  const pool = new Pool(first, { max, acquireSlot })
-  const db = drizzle(pooledClient(first, pool) as postgres.Sql, { schema }) as Database
+/** Opens a pool for a DATABASE_URL. Nothing connects before the first statement. */
+export function connect(url: string, settings: Options = {}) {
+  const {
+    max = 10,
+    acquireSlot = async () => () => {},
+    probe = false,
+    openSocket: open = openSocket,
+    ...options
+  } = settings
+  const target = parseDatabaseUrl(url)
+  const connectTimeout = target.connectTimeout ?? 3
+  const opener = new Opener(target, { openSocket: open, connectTimeout, probe }, options)
+  const pool = new Pool(opener, { max, acquireSlot })
+  const db = drizzle(pooledClient(opener.options, pool) as postgres.Sql, { schema }) as Database
   // Drizzle leaves times in PostgreSQL's format; the API uses RFC 3339.
-  first.options.parsers[TIMESTAMPTZ] = (value: string) => new Date(value).toISOString()
+  opener.options.parsers[TIMESTAMPTZ] = (value: string) => new Date(value).toISOString()
   return { db, close: () => pool.close() }
 }
 
@@ -52,7 +53,7 @@ export function connect(url: string, { max = 10, acquireSlot = async () => () =>
  * Runs each statement on the pool, and prepared: Drizzle's builder sends statements unprepared, which costs two round trips
  * and a new plan each. Prepared ones ran 1.7 to 2.2 times as fast.
  */
-function pooledClient({ options }: postgres.Sql, pool: Pool): Client {
+function pooledClient(options: Client['options'], pool: Pool): Client {
   const unsafe = (text: string, parameters: Parameter[]) => {
     const start = (connection: postgres.Sql) => connection.unsafe(text, parameters, { prepare: parameters.length > 0 })
     return {

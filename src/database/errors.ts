@@ -18,13 +18,31 @@ export class ConnectionFailed extends Error {
   }
 }
 
-/** Tells whether an error says that a table is missing: its migration has not run. */
-export function isUnmigrated(error: unknown): boolean {
+/** Returns the code of an error's innermost cause: an SQLSTATE, or a word of the driver or of Node. */
+export function codeOf(error: unknown): string {
   const cause = rootCause(error)
-  return cause instanceof Error && 'code' in cause && cause.code === '42P01'
+  return cause instanceof Error && 'code' in cause ? String(cause.code) : ''
 }
 
-const driverCodes = /^(E[A-Z]+|CONNECT_TIMEOUT|CONNECTION_\w+|STATEMENT_TIMEOUT)$/
+/** Tells whether an error says that a table is missing: its migration has not run. */
+export const isUnmigrated = (error: unknown) => codeOf(error) === '42P01'
+
+/** Tells whether the server or a pooler refused a log-in because it has no connection left for this role or database. */
+export function isFull(error: unknown): boolean {
+  const cause = rootCause(error)
+  if (!isFatal(cause)) return false
+  return cause.code === '53300' || /max ?client|too many|no more connections|connection limit/i.test(cause.message)
+}
+
+/** Tells whether an error ended its connection, or prevented its log-in. Old poolers send only the localized severity. */
+function isFatal(error: unknown): error is Error & { code: string } {
+  if (!(error instanceof Error)) return false
+  const { severity_local, severity = severity_local } = error as { severity?: string; severity_local?: string }
+  return severity === 'FATAL' || severity === 'PANIC'
+}
+
+const driverCodes =
+  /^(E[A-Z]+|CONNECT_TIMEOUT|CONNECTION_\w+|STATEMENT_TIMEOUT|TLS_REFUSED|ERR_(TLS|SSL)_\w+|UNABLE_TO_\w+|\w*CERT\w*)$/
 
 // SQLSTATE classes and codes (PostgreSQL's appendix A): connection exceptions, refused log-ins, an unknown database,
 // insufficient resources, operator intervention, system errors, a read-only server, and transactions rolled back.
@@ -32,7 +50,6 @@ const serverCodes = /^(08...|28...|3D000|53...|57...|58...|25006|40...)$/
 
 /** Tells whether the database, and not the request, is at fault, so that a retry may succeed. */
 export function isUnavailable(error: unknown): boolean {
-  const cause = rootCause(error)
-  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
-  return driverCodes.test(code) || serverCodes.test(code)
+  const code = codeOf(error)
+  return driverCodes.test(code) || serverCodes.test(code) || isFatal(rootCause(error))
 }

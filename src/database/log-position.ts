@@ -33,20 +33,18 @@ export async function isLogOfThisCluster(db: Pick<PostgresJsDatabase, 'execute'>
 
 /**
  * Makes new positions follow those in the log, by a new definition of log_position(). It runs with every migration, because
- * a dump can be restored at any time.
+ * a dump can be restored at any time. It must run in a transaction.
  */
 export async function continuePositions(db: PostgresJsDatabase): Promise<void> {
   if (await isLogOfThisCluster(db)) return
-  await db.transaction(async (transaction) => {
-    // Writers wait for the lock, and use the new function after it.
-    await transaction.execute(sql`lock table assignment_events in exclusive mode`)
-    const [row] = await transaction.execute<{ shift: string }>(sql`
-      select (select position from (${newest}) as newest) + 1 - pg_snapshot_xmin(pg_current_snapshot())::text::bigint as shift`)
-    await transaction.execute(
-      sql.raw(`create or replace function log_position(transaction xid8) returns bigint
-        language sql stable strict parallel safe return transaction::text::bigint + ${row?.shift}`),
-    )
-  })
+  // Writers wait for the lock, and use the new function after it.
+  await db.execute(sql`lock table assignment_events in exclusive mode`)
+  const [row] = await db.execute<{ shift: string }>(sql`
+    select (select position from (${newest}) as newest) + 1 - pg_snapshot_xmin(pg_current_snapshot())::text::bigint as shift`)
+  await db.execute(
+    sql.raw(`create or replace function log_position(transaction xid8) returns bigint
+      language sql stable strict parallel safe return transaction::text::bigint + ${row?.shift}`),
+  )
 }
 
 const newest: SQL = newestEvent(sql`true`, sql`at >= now() - ${sql.raw(`interval '${MAX_CLOCK_SKEW_DAYS} days'`)}`)

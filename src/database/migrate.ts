@@ -1,40 +1,136 @@
 import { fileURLToPath } from 'node:url'
 import { dictionary } from '@zxcvbn-ts/language-common'
 import { sql } from 'drizzle-orm'
-import { drizzle } from 'drizzle-orm/postgres-js'
-import { migrate as applyMigrations } from 'drizzle-orm/postgres-js/migrator'
-import postgres from 'postgres'
+import { readMigrationFiles } from 'drizzle-orm/migrator'
+import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js'
+import type postgres from 'postgres'
+import { Opener } from './client.ts'
 import { continuePositions } from './log-position.ts'
 import { common_passwords } from './schema.ts'
-import { setUpTimescale, type TimescaleSupport } from './timescale.ts'
+import { setPolicies, setUpTimescale, type TimescaleSupport } from './timescale.ts'
+import { onNode } from './tls.ts'
+import { parseDatabaseUrl } from './url.ts'
 
 const migrationsFolder = fileURLToPath(new URL('../../drizzle', import.meta.url))
 
 /** The key of the advisory lock, which must be the same in every version of Docket. */
 const ADVISORY_LOCK = 0x646f636b
 
+/** The oldest version of PostgreSQL that the tests run on. */
+const MIN_VERSION = 15
+
+/** The database cannot be migrated as it is. The message says why, and what to do. */
+export class MigrationError extends Error {}
+
+type MigrateOptions = {
+  /** Seconds to wait for another migration. */
+  maxWait?: number
+  /** Called when another migration is running. */
+  onWait?: (seconds: number) => void
+}
+
 /**
  * Migrates a database to the schema of this code, and returns how it stores the event log. `historyDays` is the retention of
- * the log; without it all events are kept. Concurrent migrations wait for each other. The lock belongs to the connection, so
- * it is released even if the process crashes.
+ * the log; without it all events are kept. Concurrent migrations wait for each other. Throws a MigrationError if the database is not one that Docket can use, or if the wait is too long.
+ *
+ * Nearly all of it is one transaction, which holds the lock. So a migration is done or not done, and its lock ends with it,
+ * also behind a pooler, where a lock of the session would stay with a connection that others use.
  */
-export async function migrate(url: string, historyDays?: number): Promise<TimescaleSupport> {
-  const client = postgres(url, { max: 1, onnotice: () => {}, connect_timeout: 10 })
+export async function migrate(
+  url: string,
+  historyDays?: number,
+  options: MigrateOptions = {},
+): Promise<TimescaleSupport> {
+  const target = parseDatabaseUrl(url)
+  const connectTimeout = target.connectTimeout ?? 10
+  const opener = new Opener(target, { ...onNode, connectTimeout }, { prepare: false })
+  const client = await opener.open(performance.now() + connectTimeout * 1000 * target.hosts.length)
   try {
-    const db = drizzle(client)
-    await db.execute(sql`select pg_advisory_lock(${ADVISORY_LOCK})`)
-    await applyMigrations(db, { migrationsFolder })
-    const support = await setUpTimescale(client, historyDays)
-    await continuePositions(db)
-    const passwords = [...dictionary['passwords-common'], ...keyboardPasswords()].filter(
-      (password) => password.length >= 8,
-    )
-    await db.execute(sql`
-      insert into ${common_passwords} select jsonb_array_elements_text(${JSON.stringify(passwords)}::jsonb)
-      on conflict do nothing`)
+    // With this isolation, statements see what a migration that held the lock has committed.
+    const support = await client.begin('isolation level read committed', async (transaction) => {
+      await assertUsable(transaction)
+      await lock(transaction, options)
+      await setSearchPath(transaction)
+      return migrateLocked(transaction, client.options, historyDays)
+    })
+    // Refreshing the continuous aggregate may not run in a transaction.
+    if (support.level === 'community') await setPolicies(client, historyDays)
     return support
   } finally {
     await client.end({ timeout: 5 })
+  }
+}
+
+async function assertUsable(transaction: postgres.TransactionSql) {
+  const [row] = await transaction<[{ version: number; encoding: string }]>`
+    select current_setting('server_version_num')::int / 10000 as version, current_setting('server_encoding') as encoding`
+  if (row.version < MIN_VERSION) {
+    throw new MigrationError(`It is PostgreSQL ${row.version}. Docket needs PostgreSQL ${MIN_VERSION} or newer.`)
+  }
+  if (row.encoding !== 'UTF8') {
+    throw new MigrationError(
+      `Its encoding is ${row.encoding}, and Docket needs UTF8. Create another one: create database docket encoding 'UTF8' template template0`,
+    )
+  }
+}
+
+/** Takes the lock until the end of the transaction. */
+async function lock(transaction: postgres.TransactionSql, { maxWait = 60, onWait }: MigrateOptions) {
+  // A role may have a limit that is too short for migrations.
+  await transaction`set local statement_timeout = 0`
+  const [row] = await transaction`select pg_try_advisory_xact_lock(${ADVISORY_LOCK}) as is_locked`
+  if (row?.is_locked) return
+  onWait?.(maxWait)
+  await transaction`select set_config('lock_timeout', ${`${maxWait}s`}, true)`
+  await transaction`select pg_advisory_xact_lock(${ADVISORY_LOCK})`.catch((error) => {
+    if (error.code !== '55P03') throw error
+    throw new MigrationError(
+      `Another migration has been running for ${maxWait} seconds. Try again when it is done. If there is none, an older version of Docket that migrated through a pooler has left its lock behind. Remove it: select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and objid = ${ADVISORY_LOCK}`,
+    )
+  })
+  await transaction`set local lock_timeout = 0`
+}
+
+/** Makes the tables belong to the schema public, and finds extensions in whatever schema they are. */
+async function setSearchPath(transaction: postgres.TransactionSql) {
+  await transaction`
+    select set_config('search_path', concat_ws(', ', 'public', string_agg(distinct quote_ident(nspname), ', ')), true)
+    from pg_extension join pg_namespace on pg_namespace.oid = extnamespace
+    where extname in ('pg_trgm', 'timescaledb') and nspname <> 'public'`
+}
+
+async function migrateLocked(
+  transaction: postgres.TransactionSql,
+  options: postgres.Sql['options'],
+  historyDays: number | undefined,
+) {
+  // Drizzle adapts the parsers in the options, which a transaction of postgres.js lacks.
+  const sqlOfTransaction = Object.assign(transaction, { options }) as unknown as postgres.Sql
+  const db = drizzle(sqlOfTransaction)
+  await applyMigrations(db)
+  const passwords = [...dictionary['passwords-common'], ...keyboardPasswords()].filter(
+    (password) => password.length >= 8,
+  )
+  await db.execute(sql`
+    insert into ${common_passwords} select jsonb_array_elements_text(${JSON.stringify(passwords)}::jsonb)
+    on conflict do nothing`)
+  const support = await setUpTimescale(sqlOfTransaction, historyDays)
+  await continuePositions(db)
+  return support
+}
+
+/** Applies the migrations that are newer than the last one, and records them where Drizzle's own migrator does. */
+async function applyMigrations(db: PostgresJsDatabase) {
+  await db.execute(sql`create schema if not exists drizzle`)
+  await db.execute(sql`
+    create table if not exists drizzle.__drizzle_migrations (id serial primary key, hash text not null, created_at bigint)`)
+  const [last] = await db.execute<{ created_at: string | null }>(
+    sql`select max(created_at) as created_at from drizzle.__drizzle_migrations`,
+  )
+  for (const { sql: statements, hash, folderMillis } of readMigrationFiles({ migrationsFolder })) {
+    if (folderMillis <= Number(last?.created_at ?? 0)) continue
+    for (const statement of statements) await db.execute(sql.raw(statement))
+    await db.execute(sql`insert into drizzle.__drizzle_migrations (hash, created_at) values (${hash}, ${folderMillis})`)
   }
 }
 

@@ -1,6 +1,7 @@
 import postgres from 'postgres'
 import { createLimiter } from '../concurrency.ts'
-import { ConnectionFailed, StatementTimeout } from './errors.ts'
+import { type Opener, type Query, raceDeadline } from './client.ts'
+import { ConnectionFailed, codeOf, isFull, StatementTimeout } from './errors.ts'
 
 /** Seconds that a statement may take, its wait for a connection included. Shorter than the timeout of a request. */
 const STATEMENT_SECONDS = 4
@@ -8,8 +9,8 @@ const STATEMENT_SECONDS = 4
 /** Seconds that a statement may wait for a connection, so that a request with several statements can still be answered. */
 const MAX_WAIT_SECONDS = 2
 
-/** A query of postgres.js. Its public `cancel` returns no promise, so a failure of it would end the process. */
-export type Query = PromiseLike<unknown> & { canceller?: ((query: Query) => Promise<unknown>) | null }
+/** Milliseconds between attempts to connect while the server has no connection at all. */
+const RETRY_MS = 100
 
 type PoolOptions = {
   /** The most connections that may be open. */
@@ -22,24 +23,29 @@ type PoolOptions = {
  * A pool of connections that carry one statement at a time, each a client of postgres.js with one connection. The pool of
  * postgres.js sends statements ahead of the answers to others. When it cancels one of those, it assigns every later answer
  * to the wrong statement, and users see each other's rows.
+ *
+ * If the server has fewer connections for this role than the pool may open, the pool uses as many as it gets, and tries one
+ * more each second.
  */
 export class Pool {
   readonly #limit
+  readonly #max: number
   readonly #acquireSlot
-  readonly #options: object
+  readonly #opener: Opener
   /** The open connections, each with the release of its slot. */
   readonly #open = new Map<postgres.Sql, () => void>()
   readonly #idle: postgres.Sql[] = []
-  #spare: postgres.Sql | undefined
+  /** When the server refused another connection, in milliseconds of `performance.now()`. */
+  #fullSince = Number.NEGATIVE_INFINITY
   #isClosed = false
 
-  /** Nothing connects before the first statement. `first` becomes the first connection, and its options those of all. */
-  constructor(first: postgres.Sql, { max, acquireSlot }: PoolOptions) {
-    this.#spare = first
-    this.#options = first.options
+  /** Nothing connects before the first statement. */
+  constructor(opener: Opener, { max, acquireSlot }: PoolOptions) {
+    this.#opener = opener
+    this.#max = max
     this.#acquireSlot = acquireSlot
     this.#limit = createLimiter({
-      concurrency: max,
+      concurrency: () => this.#capacity(),
       maxWait: MAX_WAIT_SECONDS,
       overloadMessage: 'The database has more work than it can finish soon.',
     })
@@ -50,10 +56,16 @@ export class Pool {
    * StatementTimeout when the statement took too long, and with a ConnectionFailed or the driver's error otherwise.
    */
   async run(start: (connection: postgres.Sql) => Query): Promise<unknown> {
-    const deadline = performance.now() + STATEMENT_SECONDS * 1000
-    return this.#limit(() => this.#runBefore(deadline, start)).catch((error) => {
-      throw ConnectionFailed.from(error)
-    })
+    const now = performance.now()
+    const [deadline, maxWait] = [now + STATEMENT_SECONDS * 1000, now + MAX_WAIT_SECONDS * 1000]
+    for (;;) {
+      try {
+        return await this.#limit(() => this.#runBefore(deadline, start))
+      } catch (error) {
+        if (!isFull(error) || performance.now() > maxWait) throw ConnectionFailed.from(error)
+        // The statement has not run: it waits for a connection that others use.
+      }
+    }
   }
 
   /** Closes all connections. Running statements may end first, for at most two seconds. */
@@ -66,7 +78,7 @@ export class Pool {
   }
 
   async #runBefore(deadline: number, start: (connection: postgres.Sql) => Query): Promise<unknown> {
-    const connection = await this.#acquire()
+    const connection = await this.#acquire(deadline)
     const query = start(connection)
     try {
       const result = await raceDeadline(query, deadline)
@@ -74,25 +86,54 @@ export class Pool {
       return result
     } catch (error) {
       if (error instanceof StatementTimeout) this.#cancel(connection, query)
-      else if (isConnectionIntact(error)) this.#release(connection)
+      else if (isConnectionIntact(error) && !this.#isDemoted(error)) this.#release(connection)
       else this.#discard(connection)
       throw error
     }
   }
 
-  async #acquire(): Promise<postgres.Sql> {
-    const connection = this.#idle.pop() ?? (await this.#connect())
+  async #acquire(deadline: number): Promise<postgres.Sql> {
+    const connection = this.#idle.pop() ?? (await this.#connect(deadline))
     if (!this.#isClosed) return connection
     this.#discard(connection)
     throw new ConnectionFailed()
   }
 
-  async #connect(): Promise<postgres.Sql> {
+  async #connect(deadline: number): Promise<postgres.Sql> {
     const releaseSlot = await this.#acquireSlot()
-    const connection = this.#spare ?? postgres(this.#options)
-    this.#spare = undefined
-    this.#open.set(connection, releaseSlot)
-    return connection
+    try {
+      const connection = await this.#opener.open(deadline, (closed) => this.#removeIdle(closed))
+      this.#open.set(connection, releaseSlot)
+      return connection
+    } catch (error) {
+      releaseSlot()
+      if (isFull(error)) await this.#shrink()
+      throw error
+    }
+  }
+
+  /** Limits the pool to its open connections. Without any, it waits, so that the server is not asked all the time. */
+  async #shrink() {
+    this.#fullSince = performance.now()
+    if (this.#open.size === 0) await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
+  }
+
+  #capacity(): number {
+    const seconds = Math.floor((performance.now() - this.#fullSince) / 1000)
+    return Math.min(this.#max, Math.max(this.#open.size, 1) + seconds)
+  }
+
+  /** Tells whether the server became read-only and another one may have taken over. */
+  #isDemoted(error: unknown) {
+    return this.#opener.hasAlternatives && codeOf(error) === '25006'
+  }
+
+  /** Removes a connection that the server closed while it was idle, so that no statement has to fail for it. */
+  #removeIdle(connection: postgres.Sql) {
+    const index = this.#idle.indexOf(connection)
+    if (index < 0) return
+    this.#idle.splice(index, 1)
+    this.#discard(connection)
   }
 
   #release(connection: postgres.Sql) {
@@ -113,19 +154,6 @@ export class Pool {
     for (const idle of this.#idle.splice(0)) this.#discard(idle)
     await query.canceller?.(query).catch(() => {})
     this.#discard(connection)
-  }
-}
-
-/** Rejects with a StatementTimeout if a query is not done at a deadline, in milliseconds of `performance.now()`. */
-async function raceDeadline(query: Query, deadline: number): Promise<unknown> {
-  let timer: ReturnType<typeof setTimeout> | undefined
-  const expired = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new StatementTimeout()), deadline - performance.now())
-  })
-  try {
-    return await Promise.race([query, expired])
-  } finally {
-    clearTimeout(timer)
   }
 }
 

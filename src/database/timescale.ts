@@ -6,7 +6,8 @@ export type TimescaleSupport = { level: 'community' | 'apache' | 'none'; descrip
 /**
  * Adapts the event log to what the database offers: a hypertable with TimescaleDB, and with its Community edition also the
  * columnstore for old events and a continuous aggregate for reports. It runs at every migration, so that a database that gets
- * the extension or another edition later is adapted. The Community edition drops events that are older than `historyDays`.
+ * the extension or another edition later is adapted. It may run in a transaction; the Community edition also needs
+ * `setPolicies` after it.
  */
 export async function setUpTimescale(client: postgres.Sql, historyDays?: number): Promise<TimescaleSupport> {
   const version = await enableExtension(client)
@@ -17,7 +18,6 @@ export async function setUpTimescale(client: postgres.Sql, historyDays?: number)
   if (level === 'community') {
     await createAggregate(client)
     await enableColumnstore(client)
-    await setPolicies(client, historyDays)
   } else {
     const [exists] = await client`select where to_regclass('assignment_activity') is not null`
     if (!exists) await client.unsafe('create view assignment_activity as select * from assignment_movements')
@@ -74,8 +74,12 @@ async function enableExtension(client: postgres.Sql): Promise<string | undefined
     where pg_available_extensions.name = 'timescaledb' and pg_settings.name = 'shared_preload_libraries'
       and pg_settings.setting like '%timescaledb%'`
   if (!isLoaded) return undefined
-  // A role that may not create extensions uses the log without it.
-  await client`create extension if not exists timescaledb`.catch(() => undefined)
+  // A role that may not create extensions uses the log without it. The failure must not end a transaction.
+  await client.unsafe(`
+    do $$ begin
+      create extension if not exists timescaledb;
+    exception when others then null;
+    end $$`)
   return findVersion()
 }
 
@@ -114,7 +118,11 @@ async function enableColumnstore(client: postgres.Sql) {
       set (timescaledb.compress, timescaledb.compress_segmentby = '', timescaledb.compress_orderby = 'assignment, at')`
 }
 
-async function setPolicies(client: postgres.Sql, historyDays: number | undefined) {
+/**
+ * Fills the continuous aggregate, and sets the policies of the Community edition. It drops events that are older than
+ * `historyDays`. It must not run in a transaction.
+ */
+export async function setPolicies(client: postgres.Sql, historyDays: number | undefined) {
   // No events may be dropped before they are aggregated below.
   await client`select remove_retention_policy('assignment_events', if_exists => true)`
   const { start, reach } = await findRefreshWindow(client, historyDays)
@@ -124,7 +132,7 @@ async function setPolicies(client: postgres.Sql, historyDays: number | undefined
   await client`select remove_continuous_aggregate_policy('assignment_activity', if_exists => true)`
   const [refresh] = await client`
     select add_continuous_aggregate_policy('assignment_activity', start_offset => ${reach}::interval,
-      end_offset => interval '1 hour', schedule_interval => interval '30 minutes') as job`
+      end_offset => interval '1 hour', schedule_interval => interval '30 minutes', if_not_exists => true) as job`
   // The default is many batches, of which the newest is first. The watermark would be above older events until the last batch
   // is done. Versions without this parameter refresh in one batch and ignore it.
   await client`
@@ -133,7 +141,8 @@ async function setPolicies(client: postgres.Sql, historyDays: number | undefined
   await client`
     select add_compression_policy('assignment_events', ${COLUMNSTORE_AFTER}::interval, if_not_exists => true)`
   if (historyDays) {
-    await client`select add_retention_policy('assignment_events', make_interval(days => ${historyDays}))`
+    await client`
+      select add_retention_policy('assignment_events', make_interval(days => ${historyDays}), if_not_exists => true)`
   }
 }
 

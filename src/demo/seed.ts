@@ -13,6 +13,7 @@ import {
 import { newId, sha256 } from '../crypto.ts'
 import { connect, type Database } from '../database/connect.ts'
 import { sessions, users } from '../database/schema.ts'
+import { onNode } from '../database/tls.ts'
 import { holidays, members, PASSWORD, places, remarks, TIMEZONE, work } from './team.ts'
 
 const [MINUTE, HOUR, DAY] = [60_000, 3_600_000, 86_400_000]
@@ -27,7 +28,7 @@ const CAPACITY = 10
  */
 export async function fillDemo(url: string, kdf: Kdf, now: Date): Promise<'filled' | 'unchanged' | 'refused'> {
   // All statements are in one transaction because there is only one connection.
-  const { db, close } = connect(url, { max: 1 })
+  const { db, close } = connect(url, { max: 1, ...onNode })
   try {
     await db.execute(sql`begin`)
     // Nobody can create another account before the transaction ends.

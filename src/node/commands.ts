@@ -2,8 +2,10 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { userInfo } from 'node:os'
 import { connect } from '../database/connect.ts'
+import { onNode } from '../database/tls.ts'
+import { nameOf } from '../database/url.ts'
 import { type Settings, StartupError } from '../settings.ts'
-import { assertMigrated, migrate, nameOf, openDatabase } from './database.ts'
+import { assertMigrated, migrate, openDatabase } from './database.ts'
 import { stopSignal } from './signals.ts'
 
 /** Migrates the database of DATABASE_URL and prints how it stores the event log. */
@@ -21,7 +23,7 @@ export async function developWorker(settings: Settings, args: string[]) {
   // Before anything starts, because it may be refused.
   const ownUrl = settings.DATABASE_URL && toHyperdriveUrl(settings.DATABASE_URL)
   const { url, stop } = await openDatabase(settings)
-  const { db, close } = connect(url)
+  const { db, close } = connect(url, { max: 1, ...onNode })
   await assertMigrated(db, url).finally(close)
   const wrangler = spawn('wrangler', ['dev', ...addressOptions(settings, args), ...args], {
     stdio: 'inherit',

@@ -1,8 +1,10 @@
 import type { Database } from '../database/connect.ts'
 import { isMigrated } from '../database/migration-status.ts'
 import type { TimescaleSupport } from '../database/timescale.ts'
+import { InvalidDatabaseUrl, nameOf } from '../database/url.ts'
 import { describeError } from '../logger.ts'
 import { type Settings, StartupError } from '../settings.ts'
+import { adviceFor } from './database-problems.ts'
 
 /** Returns the URL of DATABASE_URL or of the embedded PostgreSQL, which is started and migrated. `stop` ends the latter. */
 export async function openDatabase(settings: Settings): Promise<{ url: string; stop: () => Promise<void> }> {
@@ -21,7 +23,14 @@ export async function openDatabase(settings: Settings): Promise<{ url: string; s
 export async function migrate(url: string, historyDays?: number): Promise<TimescaleSupport> {
   // Loaded only when needed, because it holds the list of common passwords.
   const module = await import('../database/migrate.ts')
-  return module.migrate(url, historyDays).catch((error) => failUnusable(url, error))
+  const onWait = (seconds: number) =>
+    console.log(`Another migration of the database is running. Waiting for it, at most ${seconds} seconds.`)
+  return module.migrate(url, historyDays, { onWait }).catch((error) => {
+    if (error instanceof module.MigrationError) {
+      throw new StartupError(`The database ${nameOf(url)} cannot be migrated. ${error.message}`)
+    }
+    return failUnusable(url, error)
+  })
 }
 
 /** Throws a StartupError if a database cannot be used, or is not migrated to this version. */
@@ -33,15 +42,8 @@ export async function assertMigrated(db: Database, url: string) {
   }
 }
 
-/** Names a database for the terminal, without its password: `docket at 127.0.0.1:5432`. */
-export function nameOf(url: string) {
-  const { hostname, port, pathname } = new URL(url)
-  return `${pathname.slice(1)} at ${hostname}:${port || 5432}`
-}
-
 function failUnusable(url: string, error: unknown): never {
+  if (error instanceof InvalidDatabaseUrl) throw new StartupError(`DATABASE_URL cannot be used. ${error.message}`)
   const { code, type } = describeError(error)
-  throw new StartupError(
-    `The database ${nameOf(url)} cannot be used (${code ?? type}). Check that it is running and that DATABASE_URL is right.`,
-  )
+  throw new StartupError(`The database ${nameOf(url)} cannot be used (${code ?? type}). ${adviceFor(error)}`)
 }

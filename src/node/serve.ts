@@ -6,14 +6,15 @@ import { app } from '../app.ts'
 import { createBackground } from '../background.ts'
 import { connect } from '../database/connect.ts'
 import { purgeExpired } from '../database/purge.ts'
-import { openSocket } from '../database/socket.ts'
+import { onNode } from '../database/tls.ts'
+import { nameOf } from '../database/url.ts'
 import { demoGreeting, fillDemo } from '../demo/seed.ts'
 import { Hub } from '../events/hub.ts'
 import { createMailer } from '../mail/mailer.ts'
 import type { Services } from '../services.ts'
 import { type Settings, StartupError, warnAboutRateLimits } from '../settings.ts'
 import { getAsset } from './assets.ts'
-import { assertMigrated, migrate, nameOf, openDatabase } from './database.ts'
+import { assertMigrated, migrate, openDatabase } from './database.ts'
 import { createHttpServer, stopServer } from './http-server.ts'
 import { createNodeKdf } from './kdf.ts'
 import { stopSignal } from './signals.ts'
@@ -70,7 +71,7 @@ async function openServices(settings: Settings) {
   )
   const { runInBackground, drain } = createBackground(log)
   const { url, stop } = await openDatabase(settings)
-  const { db, close } = connect(url, { socket: openSocket })
+  const { db, close } = connect(url, { max: settings.POOL_SIZE, ...onNode })
   const now = () => new Date()
   const services = {
     db,

@@ -1,12 +1,13 @@
 import postgres from 'postgres'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { assignment_events } from '../../src/database/schema.ts'
-import { setUpTimescale } from '../../src/database/timescale.ts'
+
 import { insertLog, lastEvents, nextEvent } from '../reference/event-log.ts'
 import { openCommunity } from '../support/community.ts'
 import { explain, type PlanNode, planModes, type Statement } from '../support/plans.ts'
 import { openServices } from '../support/runtimes.ts'
 import {
+  adaptLog,
   compressOldChunks,
   copyPeople,
   countAggregated,
@@ -70,14 +71,14 @@ describe('a migration with the Community edition', () => {
 
   test('changes nothing the second time', async () => {
     const before = await readCatalogue(client)
-    expect(await setUpTimescale(client)).toMatchObject({ level: 'community' })
+    expect(await adaptLog(client)).toMatchObject({ level: 'community' })
     expect(await readCatalogue(client)).toEqual(before)
   })
 
   test('drops old events while HISTORY_DAYS is set, but not their aggregates', async () => {
     const before = await readCatalogue(client)
     for (const days of [4000, 3000]) {
-      expect((await setUpTimescale(client, days)).description).toMatch(`Events older than ${days} days are dropped.`)
+      expect((await adaptLog(client, days)).description).toMatch(`Events older than ${days} days are dropped.`)
       const { policies } = await readCatalogue(client)
       expect(policies.map(({ proc_name, config }) => [proc_name, config])).toEqual([
         ['policy_compression', { compress_after: '90 days' }],
@@ -88,7 +89,7 @@ describe('a migration with the Community edition', () => {
         ['policy_retention', { drop_after: `${days} days` }],
       ])
     }
-    await setUpTimescale(client)
+    await adaptLog(client)
     expect(await readCatalogue(client)).toEqual(before)
   })
 })

@@ -100,8 +100,8 @@ function sortKey(row: Assignment, field: string): string {
   return field === 'status' ? String(statuses.indexOf(row.status)) : String(row[field as 'created_at'])
 }
 
-/** Removes differences of case. Sigma has two lower cases. */
-const fold = (text: string) => text.toLowerCase().replaceAll('ς', 'σ')
+/** Removes differences of case. Sigma has two lower cases, and İ has one of two characters. */
+const fold = (text: string) => text.replaceAll('İ', 'i').toLowerCase().replaceAll('ς', 'σ')
 
 /** Returns values for each parameter of a list. */
 export function queryValues(now: number, [me, other, third]: [string, string, string]): Record<string, string[]> {

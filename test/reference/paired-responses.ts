@@ -3,7 +3,6 @@ import postgres from 'postgres'
 import { expect, onTestFinished } from 'vitest'
 import { OverloadError } from '../../src/concurrency.ts'
 import { connect, type Database } from '../../src/database/connect.ts'
-import { openSocket } from '../../src/database/socket.ts'
 import { until } from '../support/wait.ts'
 
 /** Runs a statement that returns its parameter and the backend that ran it, after a sleep. */
@@ -42,7 +41,7 @@ export async function expectRowsAfterTimeouts(url: string) {
 
 /** Terminates the backends of a busy pool again and again, and expects every statement to get its own row or an error. */
 export async function expectRowsAfterBrokenConnections(url: string, rounds: number) {
-  const { db, close } = connect(url, { max: 4, socket: openSocket })
+  const { db, close } = connect(url, { max: 4 })
   const admin = postgres(url, { max: 1 })
   let isStopped = false
   let served = 0

@@ -8,12 +8,13 @@ import { expect, onTestFinished, test } from 'vitest'
 import journal from '../../drizzle/meta/_journal.json' with { type: 'json' }
 import { migrate } from '../../src/database/migrate.ts'
 import { assignment_events } from '../../src/database/schema.ts'
-import { setUpTimescale } from '../../src/database/timescale.ts'
+
 import { insertLog, lastEvents, type NewEvent, nextEvent } from '../reference/event-log.ts'
 import { startWebAssembly } from '../support/community.ts'
 import { temporaryFolder } from '../support/process.ts'
 import { openServices } from '../support/runtimes.ts'
 import {
+  adaptLog,
   compressOldChunks,
   copyPeople,
   countAggregated,
@@ -69,7 +70,7 @@ test('reports count events that were dropped, whatever HISTORY_DAYS was', async 
   const [left] = await db.select({ count: count() }).from(assignment_events)
   expect(left?.count).toBeLessThan(log.length - 100)
   for (const days of [90, 2000, undefined, undefined, 30]) {
-    await setUpTimescale(owner, days)
+    await adaptLog(owner, days)
     // Refreshes the range of the policy.
     const [{ start } = {}] = await owner`
       select config->>'start_offset' as start from timescaledb_information.jobs
@@ -83,7 +84,7 @@ test('reports count events that were dropped, whatever HISTORY_DAYS was', async 
 
 test('the policy aggregates late events in one transaction', async () => {
   const { db, owner } = await openTakenOver()
-  await setUpTimescale(owner)
+  await adaptLog(owner)
   const late = lastEvents(log)
     .filter(({ at }) => at > '2026-09-15')
     .map((last) => nextEvent(last, new Date(Date.parse(last.at) + MINUTE).toISOString(), {}))
@@ -105,7 +106,7 @@ test('events in columns that get positions later are delivered in order', async 
   const withoutPositions = { ...journal, entries: journal.entries.filter(({ idx }) => idx < 5) }
   await writeFile(join(folder, 'meta/_journal.json'), JSON.stringify(withoutPositions))
   await applyMigrations(drizzle(owner), { migrationsFolder: folder })
-  await setUpTimescale(owner)
+  await adaptLog(owner)
   await owner`
     insert into assignment_events
     select * from json_populate_recordset(null::assignment_events, ${JSON.stringify(log)}::text::json)`
