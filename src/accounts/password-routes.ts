@@ -1,6 +1,7 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
+import { clientOf } from '../http/forwarded.ts'
 import { Problem } from '../http/problem.ts'
-import { type Attempt, assertAllowed, clientOf, consume, limitGuesses, reset, tryConsume } from '../http/rate-limit.ts'
+import { type Attempt, assertAllowed, consume, limitGuesses, reset, tryConsume } from '../http/rate-limit.ts'
 import { protectedRoute, publicRoute } from '../http/routes.ts'
 import { jsonBody } from '../http/schemas.ts'
 import { resetMail } from '../mail/templates.ts'
