@@ -42,7 +42,7 @@ async function follow({ token }: Person, query: Record<string, string> = {}, hea
     { ...services, hub, address: '192.0.2.1' },
   )
   expect([response.status, response.headers.get('Content-Type')]).toEqual([200, 'text/event-stream'])
-  expect(response.headers.get('Cache-Control')).toBe('no-store')
+  expect(response.headers.get('Cache-Control')).toBe('no-store, no-transform')
   return readStream(response.body)
 }
 
