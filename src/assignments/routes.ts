@@ -1,6 +1,7 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
 import { takeBearer, unauthenticated } from '../http/auth.ts'
 import { etagOf, namedVersions } from '../http/etag.ts'
+import { publicPath } from '../http/origin.ts'
 import { Problem } from '../http/problem.ts'
 import { bearerRoute } from '../http/routes.ts'
 import { header, id, jsonBody, jsonResponse, text } from '../http/schemas.ts'
@@ -76,13 +77,13 @@ An assignee without an account is \`invalid_request\` at \`/assignee\`.`,
       request: { body: jsonBody(AssignmentInput) },
       responses: {
         201: assignmentResponse('The new assignment.', {
-          Location: header('The path of the assignment.'),
+          Location: header('The path of the assignment, with the prefix of the public URL.'),
         }),
       },
     }),
     async (c) => {
       const assignment = unwrap(await createAssignment(c.env.db, takeBearer(c), c.req.valid('json')))
-      c.header('Location', `/assignments/${assignment.id}/`)
+      c.header('Location', publicPath(c, `/assignments/${assignment.id}/`))
       c.header('ETag', etagOf(assignment))
       return c.json(assignment, 201)
     },
