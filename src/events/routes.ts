@@ -16,6 +16,8 @@ const streamHeaders = {
   'Content-Type': STREAM,
   // A proxy that compresses the stream would keep its events until a block is full.
   'Cache-Control': 'no-store, no-transform',
+  // Caddy before 2.6.3 does not know no-transform, but compresses nothing that has an encoding.
+  'Content-Encoding': 'identity',
   // nginx would buffer the stream (docs of proxy_buffering).
   'X-Accel-Buffering': 'no',
 }
