@@ -20,6 +20,8 @@ export type Services = {
   sendMail: (mail: Mail) => Promise<void>
   /** The peer's IP address, as the runtime sees it. */
   address: string
+  /** Whether the client's connection is HTTPS, where the runtime sees it. Node sees only the proxy's connection. */
+  isHttps?: boolean
   /** Passes new events on to the open streams. */
   hub: Hub
   /** Returns a file of Swagger UI. */

@@ -33,6 +33,11 @@ const schema = z.object({
     .transform((origins) => origins.filter(Boolean))
     .refine((origins) => origins.every(isOrigin))
     .describe('origins separated by commas, for example https://app.example.com,http://localhost:5173'),
+  PUBLIC_URL: url('http:', 'https:')
+    .refine(isBaseUrl)
+    .transform((value) => new URL(value).href.replace(/\/+$/, ''))
+    .optional()
+    .describe('a URL without user, query and fragment, for example https://example.com/docket'),
   TRUST_PROXY: z
     .enum(['true', 'false'])
     .default('false')
@@ -105,6 +110,12 @@ function url(...protocols: string[]) {
   return z
     .string()
     .refine((value) => URL.canParse(value) && protocols.includes(new URL(value).protocol), { abort: true })
+}
+
+/** Tells whether paths can be appended to a URL, and whether it can be published. */
+function isBaseUrl(value: string) {
+  const { username, password } = new URL(value)
+  return username === '' && password === '' && !/[?#]/.test(value)
 }
 
 function problemOfDatabaseUrl(value: string): string | undefined {

@@ -19,18 +19,19 @@ type Bindings = { HYPERDRIVE?: { connectionString: string }; ASSETS: { fetch(url
 /** Creates the Worker. The clock is a parameter so that tests can control it. */
 export const createWorker = (now: Services['now']) => ({
   async fetch(request: Request, env: Bindings, context: ExecutionContext): Promise<Response> {
+    const isHttps = request.url.startsWith('https:')
     try {
       const { promise: responded, resolve: markResponded } = Promise.withResolvers<void>()
       const { services, finish } = openServices(env, now, responded)
       const address = request.headers.get('CF-Connecting-IP') ?? ''
-      const response = Promise.resolve(app.fetch(request, { ...services, address })).finally(markResponded)
+      const response = Promise.resolve(app.fetch(request, { ...services, address, isHttps })).finally(markResponded)
       // Registered before the response is ready: the request is finished, and its slot released, if the client disconnects.
       context.waitUntil(response.then(finish))
       return keepStrongTag(await response)
     } catch (error) {
       if (!(error instanceof StartupError)) throw error
       console.error(`Docket did not start.\n${error.message}`)
-      return problemResponse(new Problem('internal_error'))
+      return problemResponse(new Problem('internal_error'), { isHttps })
     }
   },
 
@@ -91,7 +92,7 @@ function acquireSlot(responded: Promise<void>): Promise<() => void> {
   })
 }
 
-/** Forbids Cloudflare to compress a response with an entity tag: it would make the tag weak, and If-Match takes no weak tags. */
+/** Forbids Cloudflare to compress a response with an entity tag, which would make the tag weak. */
 function keepStrongTag(response: Response): Response {
   if (response.headers.has('ETag')) response.headers.append('Cache-Control', 'no-transform')
   return response

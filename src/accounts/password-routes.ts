@@ -1,15 +1,8 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
 import { protectedRoute, publicRoute } from '../http/declare-route.ts'
+import { clientOf } from '../http/forwarded.ts'
 import { Problem } from '../http/problem.ts'
-import {
-  type Attempt,
-  assertAllowed,
-  clearAttempts,
-  clientOf,
-  consume,
-  limitGuesses,
-  tryConsume,
-} from '../http/rate-limit.ts'
+import { type Attempt, assertAllowed, clearAttempts, consume, limitGuesses, tryConsume } from '../http/rate-limit.ts'
 import { jsonBody } from '../http/schemas.ts'
 import { resetMail } from '../mail/templates.ts'
 import type { Env, RequestContext, Services } from '../services.ts'

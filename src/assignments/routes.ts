@@ -1,6 +1,8 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
 import { takeBearer, unauthenticated } from '../http/auth.ts'
 import { bearerRoute } from '../http/declare-route.ts'
+import { etagOf, namedVersions } from '../http/etag.ts'
+import { publicPath } from '../http/origin.ts'
 import { Problem } from '../http/problem.ts'
 import { header, id, jsonBody, jsonResponse, text } from '../http/schemas.ts'
 import type { Env, RequestContext } from '../services.ts'
@@ -42,7 +44,10 @@ const AssignmentChanges = z
 const params = z.strictObject({ id })
 
 const ifMatchHeader = z.object({
-  'if-match': z.string().optional().openapi({ description: 'The expected ETag, or `*` for any.', example: '"3"' }),
+  'if-match': z.string().optional().openapi({
+    description: 'The expected ETag, or `*` for any. A proxy may have made it weak or appended its encoding.',
+    example: '"3"',
+  }),
 })
 
 const ifNoneMatchHeader = z.object({
@@ -71,12 +76,14 @@ An assignee without an account is \`invalid_request\` at \`/assignee\`.`,
       tags,
       request: { body: jsonBody(AssignmentInput) },
       responses: {
-        201: assignmentResponse('The new assignment.', { Location: header('The path of the assignment.') }),
+        201: assignmentResponse('The new assignment.', {
+          Location: header('The path of the assignment, with the prefix of the public URL.'),
+        }),
       },
     }),
     async (c) => {
       const assignment = unwrap(await createAssignment(c.env.db, takeBearer(c), c.req.valid('json')))
-      c.header('Location', `/assignments/${assignment.id}/`)
+      c.header('Location', publicPath(c, `/assignments/${assignment.id}/`))
       c.header('ETag', etagOf(assignment))
       return c.json(assignment, 201)
     },
@@ -152,7 +159,7 @@ An assignee without an account is \`invalid_request\` at \`/assignee\`.`,
       problems: ['forbidden', 'precondition_failed'],
     }),
     async (c) => {
-      const versions = parseIfMatch(c.req.valid('header'))
+      const versions = expectedVersions(c.req.valid('header'))
       unwrap(await deleteAssignment(c.env.db, takeBearer(c), c.req.valid('param').id, versions))
       return c.body(null, 204)
     },
@@ -162,7 +169,7 @@ type IfMatch = z.output<typeof ifMatchHeader>
 
 /** Changes an assignment, for PUT and PATCH, and sets its ETag. */
 async function update(c: RequestContext, id: string, headers: IfMatch, fields: Fields): Promise<Assignment> {
-  const changed = unwrap(await changeAssignment(c.env.db, takeBearer(c), id, fields, parseIfMatch(headers)))
+  const changed = unwrap(await changeAssignment(c.env.db, takeBearer(c), id, fields, expectedVersions(headers)))
   c.header('ETag', etagOf(changed))
   return changed
 }
@@ -185,17 +192,14 @@ const problemDetails = {
   precondition_failed: { detail: 'The assignment does not have the version in `If-Match`.' },
 }
 
-/** Returns the versions in an If-Match header (RFC 9110, 13.1.1), without weak tags; undefined if any version matches. */
-function parseIfMatch({ 'if-match': header }: IfMatch): number[] | undefined {
-  if (header === undefined || header.trim() === '*') return undefined
-  return header
-    .split(',')
-    .flatMap((tag) => /^"([1-9]\d{0,8})"$/.exec(tag.trim())?.[1] ?? [])
-    .map(Number)
+/** Returns the versions in an If-Match header; undefined if any version matches. */
+function expectedVersions({ 'if-match': header = '*' }: IfMatch): number[] | undefined {
+  const versions = namedVersions(header)
+  return versions === 'any' ? undefined : versions
 }
 
-/** Tells whether an If-None-Match header names the version of an assignment, as a weak or a strong tag (RFC 9110, 13.1.2). */
-const isNamed = (header: string | undefined, assignment: Assignment) =>
-  header?.split(',').some((tag) => tag.trim() === '*' || tag.trim().replace(/^W\//, '') === etagOf(assignment))
-
-const etagOf = ({ version }: Assignment) => `"${version}"`
+/** Tells whether an If-None-Match header names the version of an assignment. */
+function isNamed(header: string | undefined, { version }: Assignment) {
+  const versions = namedVersions(header ?? '')
+  return versions === 'any' || versions.includes(version)
+}

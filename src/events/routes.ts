@@ -12,8 +12,15 @@ import { cursorKeys, fromCursorKeys, type LogPosition, START, toCursorKeys } fro
 
 const STREAM = 'text/event-stream'
 
-// X-Accel-Buffering keeps nginx from buffering the response, which would delay its events (docs of proxy_buffering).
-const streamHeaders = { 'Content-Type': STREAM, 'X-Accel-Buffering': 'no' }
+const streamHeaders = {
+  'Content-Type': STREAM,
+  // A proxy that compresses the stream would keep its events until a block is full.
+  'Cache-Control': 'no-store, no-transform',
+  // Caddy before 2.6.3 does not know no-transform, but compresses nothing that has an encoding.
+  'Content-Encoding': 'identity',
+  // nginx would buffer the stream (docs of proxy_buffering).
+  'X-Accel-Buffering': 'no',
+}
 
 const description = `Returns every change of an assignment that you created or are assigned to, exactly once and in order. You also get the change by which you lose an assignment, as the last one.
 

@@ -2,6 +2,7 @@ import { SwaggerUI } from '@hono/swagger-ui'
 import type { OpenAPIHono } from '@hono/zod-openapi'
 import type { Env } from '../services.ts'
 import { writeDocument } from './openapi.ts'
+import { baseUrl, publicPath } from './origin.ts'
 
 const PAGE_POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
@@ -14,16 +15,18 @@ export function serveDocs(app: OpenAPIHono<Env>, info: { version: string; descri
     scheme: 'bearer',
     description: 'The `token` of the login response.',
   })
-  let document: string | undefined
+  let documentFor: ReturnType<typeof writeDocument> | undefined
   app.get('/openapi.json', (c) => {
-    document ??= writeDocument(app, info)
-    return c.body(document, 200, { 'Content-Type': 'application/json' })
+    documentFor ??= writeDocument(app, info)
+    return c.body(documentFor(baseUrl(c)), 200, { 'Content-Type': 'application/json' })
   })
-  app.get('/', (c) => c.redirect('/docs/'))
+  // A relative URL keeps the path prefix of a proxy.
+  app.get('/', (c) => c.redirect(c.env.settings.PUBLIC_URL ? publicPath(c, '/docs/') : 'docs/'))
   app.get('/docs', (c) => {
     c.header('Content-Security-Policy', PAGE_POLICY)
     c.header('Cache-Control', 'no-cache')
-    return c.html(PAGE)
+    // Not `c.req.path`, which has no slash at its end.
+    return c.html(page(new URL(c.req.url).pathname.endsWith('/') ? '' : 'docs/'))
   })
   app.get('/docs/init.js', (c) =>
     c.body(INIT, 200, { 'Content-Type': 'text/javascript; charset=utf-8', 'Cache-Control': 'no-cache' }),
@@ -40,29 +43,40 @@ function serveAsset(app: OpenAPIHono<Env>, file: 'swagger-ui.css' | 'swagger-ui-
   })
 }
 
-// The default page of the package loads its files from a CDN and starts them with an inline script.
-const PAGE = `<!doctype html>
+// The default page of the package loads its files from a CDN and starts them with an inline script. The URLs of this one are
+// relative, so that it works below any path prefix.
+const page = (folder: string) => `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Docket API</title>
 <link rel="icon" href="data:,">
-<link rel="stylesheet" href="/docs/swagger-ui.css">
+<link rel="stylesheet" href="${folder}swagger-ui.css">
 </head>
 <body>
 ${SwaggerUI({
-  url: '/openapi.json',
+  url: '../openapi.json',
   manuallySwaggerUIHtml: () => `<div id="swagger-ui"></div>
-<script src="/docs/swagger-ui-bundle.js"></script>
-<script src="/docs/init.js"></script>`,
+<script src="${folder}swagger-ui-bundle.js"></script>
+<script src="${folder}init.js"></script>`,
 })}
 </body>
 </html>
 `
 
-// Swagger UI would show the source of an SVG response; the plugin shows the picture.
-const INIT = `const showPictures = ({ React }) => ({
+// Swagger UI would show the source of an SVG response; the plugin shows the picture. The page calls the server that it was
+// loaded from, below the same path prefix, as its security policy demands; the document may name another URL.
+const INIT = `const base = new URL('..', document.currentScript.src).href
+
+const useThisServer = (response) => {
+  if (response.ok && response.url === base + 'openapi.json') {
+    response.text = JSON.stringify({ ...JSON.parse(response.text), servers: [{ url: base.slice(0, -1) }] })
+  }
+  return response
+}
+
+const showPictures = ({ React }) => ({
   wrapComponents: {
     responseBody: (Original) => (props) =>
       (props.contentType ?? '').startsWith('image/svg+xml')
@@ -72,7 +86,8 @@ const INIT = `const showPictures = ({ React }) => ({
 })
 
 window.ui = SwaggerUIBundle({
-  url: '/openapi.json',
+  url: base + 'openapi.json',
+  responseInterceptor: useThisServer,
   dom_id: '#swagger-ui',
   deepLinking: true,
   displayRequestDuration: true,

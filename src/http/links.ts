@@ -1,13 +1,11 @@
 import type { RequestContext } from '../services.ts'
+import { baseUrl } from './origin.ts'
 
 /** Returns the URL of the request, as the client knows it, with another cursor. */
 export function pageUrl(c: RequestContext, cursor: string): string {
-  const url = new URL(c.req.url)
-  const scheme = c.env.settings.TRUST_PROXY ? c.req.header('X-Forwarded-Proto')?.split(',').at(-1)?.trim() : undefined
-  if (scheme === 'https' || scheme === 'http') url.protocol = scheme
-  if (!url.pathname.endsWith('/')) url.pathname += '/'
-  url.searchParams.set('cursor', cursor)
-  return url.href
+  const { pathname, searchParams } = new URL(c.req.url)
+  searchParams.set('cursor', cursor)
+  return `${baseUrl(c)}${pathname.replace(/\/?$/, '/')}?${searchParams}`
 }
 
 /** Sets the `Link` header (RFC 8288) to the pages that exist. */

@@ -1,11 +1,15 @@
 import type { OpenAPIHono } from '@hono/zod-openapi'
 import type { Env } from '../services.ts'
 
-/** Writes the OpenAPI document of all routes that were registered so far. */
-export function writeDocument(app: OpenAPIHono<Env>, info: { version: string; description: string }): string {
-  const document = app.getOpenAPI31Document({ openapi: '3.1.0', info: { title: 'Docket', ...info } })
+/**
+ * Writes the OpenAPI document of all routes that were registered so far. Returns a function that adds the URL of the server,
+ * which depends on the request, to the finished text.
+ */
+export function writeDocument(app: OpenAPIHono<Env>, info: { version: string; description: string }) {
+  const { openapi, ...document } = app.getOpenAPI31Document({ openapi: '3.1.0', info: { title: 'Docket', ...info } })
   const paths = Object.entries(document.paths ?? {}).map(([path, item]) => [publishedPath(path), item])
-  return JSON.stringify(withExamples({ ...document, paths: Object.fromEntries(paths) }))
+  const text = JSON.stringify(withExamples({ ...document, paths: Object.fromEntries(paths) }))
+  return (url: string) => `{"openapi":"${openapi}","servers":${JSON.stringify([{ url }])},${text.slice(1)}`
 }
 
 // Routes are declared without the slash, so that both forms match. The published form has it, except for the

@@ -1,15 +1,8 @@
 import { encodeHexLowerCase } from '@oslojs/encoding'
 import { inArray, type SQL, sql } from 'drizzle-orm'
-import {
-  convertIPv4BinaryToString,
-  convertIPv4MappedIPv6ToIPv4,
-  convertIPv6ToBinary,
-  distinctRemoteAddr,
-  isIPv4MappedIPv6,
-} from 'hono/utils/ipaddr'
 import { sha256 } from '../crypto.ts'
 import { rate_limits } from '../database/schema.ts'
-import type { RequestContext, Services } from '../services.ts'
+import type { Services } from '../services.ts'
 import { type Problem, retryLater } from './problem.ts'
 
 /** At most `max` attempts of one subject in any period of `seconds`: a sliding window, exact at its edges. */
@@ -95,24 +88,3 @@ const windowStart = ({ seconds }: Limit, now: Date) =>
   sql`${new Date(now.getTime() - seconds * 1000).toISOString()}::timestamptz`
 
 const keyOf = ([limit, ...subject]: Attempt) => `${limit.name}:${encodeHexLowerCase(sha256(JSON.stringify(subject)))}`
-
-/**
- * Returns the client that a request counts for: its IPv4 address or its IPv6 /64, since one home or server has a whole /64.
- * `X-Forwarded-For` counts only with TRUST_PROXY, and only its last hop, which the client cannot write.
- */
-export function clientOf(c: Pick<RequestContext, 'env' | 'req'>): string {
-  const hop = c.env.settings.TRUST_PROXY ? c.req.header('X-Forwarded-For')?.split(',').at(-1)?.trim() : undefined
-  return networkOf(hop ?? '') ?? networkOf(c.env.address) ?? 'unknown'
-}
-
-function networkOf(address: string): string | undefined {
-  if (distinctRemoteAddr(address) === 'IPv4') return address
-  try {
-    const bits = convertIPv6ToBinary(address)
-    return isIPv4MappedIPv6(bits)
-      ? convertIPv4BinaryToString(convertIPv4MappedIPv6ToIPv4(bits))
-      : `${(bits >> 64n).toString(16)}/64`
-  } catch {
-    return undefined
-  }
-}

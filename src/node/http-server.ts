@@ -113,7 +113,7 @@ async function reject(connections: Connections, socket: Socket, status: Rejectio
 
 function rejection(status: RejectionStatus) {
   const detail = `The server rejected the request: ${STATUS_CODES[status]}.`
-  const response = problemResponse(new Problem('malformed_request', { status, detail }))
+  const response = problemResponse(new Problem('malformed_request', { status, detail }), { isHttps: false })
   response.headers.set('Connection', 'close')
   return response
 }

@@ -176,7 +176,7 @@ describe('permissions', () => {
 describe('a version', () => {
   test('that does not match If-Match gets 412 and changes nothing', async () => {
     const { body: made } = await create({ name: 'x', assignee: bob.id })
-    for (const tag of ['"2"', 'W/"1"', '"x"', '1', '"2", "3"', '"99999999999"']) {
+    for (const tag of ['"2"', 'W/"2"', '"2-gzip"', '"x"', '2', '"2", "3"', '"99999999999"']) {
       const response = await patch(made.id, { name: 'y' }, { headers: { 'If-Match': tag } })
       expect(response).toMatchObject({ status: 412, body: { code: 'precondition_failed' } })
     }
@@ -190,6 +190,18 @@ describe('a version', () => {
     expect(await remove('"2"')).toMatchObject({ status: 412 })
     expect(await remove('"3"')).toMatchObject({ status: 204 })
     expect(await remove('"3"')).toMatchObject({ status: 404 })
+  })
+
+  test('matches If-Match also as proxies alter its tag', async () => {
+    const { body: made } = await create({ name: 'x' })
+    const alter = [(n: number) => `W/"${n}"`, (n: number) => `"${n}-gzip"`, (n: number) => `"${n};br"`, String]
+    for (const [index, altered] of alter.entries()) {
+      const headers = { 'If-Match': altered(index + 1) }
+      const response = await patch(made.id, { name: `y${index}` }, { headers })
+      expect(response).toMatchObject({ status: 200, body: { version: index + 2 } })
+      const read = { token: ada.token, headers: { 'If-None-Match': altered(index + 2) } }
+      expect(await call('GET', `/assignments/${made.id}/`, read)).toMatchObject({ status: 304 })
+    }
   })
 
   test('that matches If-None-Match gets 304', async () => {

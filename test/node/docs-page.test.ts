@@ -3,6 +3,7 @@ import { afterAll, expect, test } from 'vitest'
 import { launchChromium } from '../support/chromium.ts'
 import { cloneDatabase, createSignupBody, PASSWORD } from '../support/fixtures.ts'
 import { startServer } from '../support/process.ts'
+import { startPrefixProxy } from '../support/servers.ts'
 
 const server = startServer({ DATABASE_URL: await cloneDatabase() })
 const url = await server.url()
@@ -72,6 +73,20 @@ test('Swagger UI leads from sign-up to a chart, using this server only', async (
   expect([...hosts]).toEqual([url])
   expect(errors).toEqual([])
   if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT, fullPage: true })
+})
+
+test.each(['/docket/', '/docket/docs', '/docket/docs/'])('Swagger UI works at %s, below a prefix', async (path) => {
+  const prefix = await startPrefixProxy('/docket', url)
+  const page = await browser.newPage()
+  const complaints: string[] = []
+  page.on('console', (message) => ['error', 'warning'].includes(message.type()) && complaints.push(message.text()))
+  page.on('response', (response) => response.status() >= 400 && complaints.push(response.url()))
+  await page.goto(prefix + path)
+  await page.locator('.opblock').first().waitFor()
+  expect(await tryOut(page, 'isAlive', undefined, 'Health')).toMatchObject({ status: 200 })
+  expect(await page.locator('.request-url').first().textContent()).toContain(`${prefix}/docket/healthz`)
+  expect(complaints).toEqual([])
+  await page.close()
 })
 
 test('Swagger UI has a strict content security policy and no other files', async () => {

@@ -8,7 +8,6 @@ import {
   isoOf,
   MATCHING_TAGS,
   type ModelUser,
-  WEAK_TAGS,
   writableFields,
 } from './assignment-model.ts'
 
@@ -81,7 +80,7 @@ function operationSequences(model: AssignmentModel, startTime: number) {
   const anyone = fc.nat(people.length - 1)
   const role = fc.constantFrom('creator' as const, 'creator' as const, 'assignee' as const)
   const target = { which: fc.nat(99), as: fc.oneof(role, role, anyone) }
-  const tag = fc.constantFrom(...Array<string>(5).fill(''), ...MATCHING_TAGS, ...WEAK_TAGS, '"999"')
+  const tag = fc.constantFrom(...Array<string>(5).fill(''), ...MATCHING_TAGS, '"999"')
   const caller = (index: number) => people[index] as ModelUser
 
   const create = operation('create', fc.record({ as: anyone, body: whole }), ({ as, body }) =>

@@ -146,7 +146,7 @@ function generalViolations({ status, headers, text }: ReceivedResponse): string[
   for (const directive of ["default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"]) {
     claim(headers.get('Content-Security-Policy')?.includes(directive), `its policy has no ${directive}`)
   }
-  claim(headers.get('Strict-Transport-Security'), 'no HSTS')
+  claim(headers.get('Strict-Transport-Security') === null, 'HSTS over HTTP')
   claim(headers.get('Referrer-Policy') === 'no-referrer', 'no Referrer-Policy')
   claim(headers.get('Set-Cookie') === null, 'sets a cookie')
   claim(status < 500, 'a server error')

@@ -35,7 +35,7 @@ export async function openStreams(docket: Docket) {
       { ...services, hub, address: '192.0.2.1' },
     )
     expect([response.status, response.headers.get('Content-Type')]).toEqual([200, 'text/event-stream'])
-    expect(response.headers.get('Cache-Control')).toBe('no-store')
+    expect(response.headers.get('Cache-Control')).toBe('no-store, no-transform')
     return readStream(response.body)
   }
 

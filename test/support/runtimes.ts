@@ -115,6 +115,7 @@ export async function startWorker({ url, environment, now, kdf = 'quick' }: Runt
     const all = new Headers(headers as Record<string, string>)
     all.set('CF-Connecting-IP', address)
     all.set('X-Test-Time', String(now().getTime()))
+    if (path.startsWith('https:')) all.set('X-Test-Scheme', 'https')
     const response = server.fetch(new URL(path.replace(/^(?=\/)/, 'http://localhost')), {
       ...(init as object),
       headers: Object.fromEntries(all),

@@ -55,3 +55,20 @@ export async function startBalancer(targets: string[]) {
   })
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
+
+/** Starts a proxy that removes a path prefix. Other paths are 404. */
+export async function startPrefixProxy(prefix: string, target: string) {
+  const server = createServer(({ url = '', method, headers }, response) => {
+    if (!url.startsWith(`${prefix}/`)) return response.writeHead(404).end()
+    const forwarded = send(target + url.slice(prefix.length), { method: method as string, headers }, (result) =>
+      result.pipe(response.writeHead(result.statusCode as number, result.headers)),
+    )
+    return forwarded.end()
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  onTestFinished(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}

@@ -24,6 +24,14 @@ test('settings are read from the environment', () => {
   })
 })
 
+test('PUBLIC_URL is normalized and has no slash at its end', () => {
+  const read = (PUBLIC_URL: string) => readSettings({ PUBLIC_URL }).PUBLIC_URL
+  expect(read('https://API.example.com')).toBe('https://api.example.com')
+  expect(read('https://example.com:443/')).toBe('https://example.com')
+  expect(read('http://localhost:8000/docket//')).toBe('http://localhost:8000/docket')
+  expect(read('https://example.com/a>b/./c/')).toBe('https://example.com/a%3Eb/c')
+})
+
 describe('reading a wrong setting', () => {
   test.each([
     ['PORT', '80a', 'a port number from 0 to 65535, for example 8000.'],
@@ -43,6 +51,15 @@ describe('reading a wrong setting', () => {
     ['CORS_ORIGINS', '*', 'https://app.example.com'],
     ['CORS_ORIGINS', 'https://a.example/', 'https://app.example.com'],
     ['CORS_ORIGINS', 'https://a.example;https://b.example', 'https://app.example.com'],
+    ['PUBLIC_URL', 'example.com', 'https://example.com/docket'],
+    ['PUBLIC_URL', '/docket', 'https://example.com/docket'],
+    ['PUBLIC_URL', 'ftp://example.com', 'https://example.com/docket'],
+    ['PUBLIC_URL', 'javascript:alert(1)', 'https://example.com/docket'],
+    ['PUBLIC_URL', 'https://root:secret@example.com', 'https://example.com/docket'],
+    ['PUBLIC_URL', 'https:/secret@example.com', 'https://example.com/docket'],
+    ['PUBLIC_URL', 'https://example.com/?', 'https://example.com/docket'],
+    ['PUBLIC_URL', 'https://example.com/#secret', 'https://example.com/docket'],
+    ['PUBLIC_URL', 'https://example.com:99999', 'https://example.com/docket'],
     ['TRUST_PROXY', 'yes', 'true or false'],
     ['PASSWORD_HASHER', 'md5', 'pbkdf2_sha256 or scrypt'],
     ['SESSION_DAYS', '0', 'a number of days from 1 to 3650'],
