@@ -82,16 +82,20 @@ describe('signing up', () => {
     expect(await logIn('late@example.com', ada.password)).toMatchObject({ status: 401 })
   })
 
-  test('accepts a code in lower case, without dashes, with o or l as digits', async () => {
+  test('accepts a code as people, phones and mail programs write it', async () => {
     for (const [index, typed] of [
       (code: string) => code.toLowerCase(),
       (code: string) => code.replaceAll('-', ''),
       (code: string) => ` ${code.replaceAll('-', ' ')} `,
       (code: string) => code.replaceAll('0', 'o').replaceAll('1', 'l'),
       (code: string) => code.replaceAll('0', 'O').replaceAll('1', 'I'),
+      (code: string) => `“\u200b${code.replaceAll('-', '\u2011')}”.`,
+      (code: string) => code.replace(/[0-9A-Z]/g, (character) => String.fromCharCode(character.charCodeAt(0) + 0xfee0)),
     ].entries()) {
-      await signUp({ email: `typed${index}@example.com` })
-      expect(await activate(typed(await newestCode()))).toMatchObject({ status: 200 })
+      const email = `typed${index}@example.com`
+      await signUp({ email })
+      const code = await newestCode()
+      expect([typed(code), (await activate(typed(code))).status]).toEqual([typed(code), 200])
     }
   })
 
@@ -101,6 +105,10 @@ describe('signing up', () => {
     '7KQ2-M9XD-4HRT',
     '7KQ2-M9XD-4HRT-V8CU',
     '7KQ2-M9XD-4HRT-V8CW',
+    '7KQ2-M9XD-4HRT-V8CW-7',
+    '7KQ2-M9XD-4HRT-V8CÉ',
+    '7KQ2-M9XD-4HRT-V8C\ud800',
+    '-'.repeat(16),
     '💥'.repeat(16),
     'a'.repeat(9999),
   ])('rejects %j like any other wrong code', async (code) => {
