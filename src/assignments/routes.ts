@@ -14,7 +14,7 @@ import {
   findAssignment,
   type WriteError,
 } from './assignments.ts'
-import { AssignmentSchema, asOf, assertNotFuture, status } from './schemas.ts'
+import { AssignmentSchema, asOf, resolveAsOf, status } from './schemas.ts'
 
 const name = z.string().trim().pipe(text(1, 255)).openapi({ minLength: 1, maxLength: 255, example: 'Write the report' })
 
@@ -97,8 +97,7 @@ An assignee without an account is \`invalid_request\` at \`/assignee\`.`,
     }),
     async (c) => {
       const { id } = c.req.valid('param')
-      const { as_of } = c.req.valid('query')
-      assertNotFuture(c, as_of)
+      const as_of = resolveAsOf(c, c.req.valid('query').as_of)
       const bearer = takeBearer(c)
       const found = as_of ? findAssignmentAsOf(c.env.db, bearer, id, as_of) : findAssignment(c.env.db, bearer, id)
       const assignment = unwrap(await found)
