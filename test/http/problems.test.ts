@@ -3,7 +3,7 @@ import { connect } from '../../src/database/connect.ts'
 import { cloneDatabase, openDocket, PASSWORD } from '../support/fixtures.ts'
 import { until } from '../support/wait.ts'
 
-const docket = await openDocket({ CORS_ORIGINS: 'https://app.example.com' })
+const docket = await openDocket()
 const { call, createUser } = docket
 
 const JSON_TYPE = { 'Content-Type': 'application/json' }
@@ -212,31 +212,6 @@ test('an unsafe request id is replaced', async () => {
     expect(headers.get('X-Request-Id')).toMatch(/^[0-9a-f-]{36}$/)
     expect(body.request_id).toBe(headers.get('X-Request-Id'))
   }
-})
-
-describe('CORS', () => {
-  const preflight = (origin: string) =>
-    call('OPTIONS', '/accounts/', { headers: { Origin: origin, 'Access-Control-Request-Method': 'GET' } })
-
-  test('allows the origins in the settings', async () => {
-    const { status, headers } = await preflight('https://app.example.com')
-    expect(status).toBe(204)
-    expect(headers.get('Access-Control-Allow-Origin')).toBe('https://app.example.com')
-    expect(headers.get('Access-Control-Allow-Headers')).toContain('Authorization')
-    expect((await preflight('https://evil.example.com')).headers.get('Access-Control-Allow-Origin')).toBeNull()
-    const read = await call('GET', '/accounts/', { headers: { Origin: 'https://app.example.com' } })
-    expect(read.status).toBe(401)
-    expect(read.headers.get('Access-Control-Allow-Origin')).toBe('https://app.example.com')
-    expect(read.headers.get('Access-Control-Expose-Headers')).toBe('ETag,Link,Location,Retry-After,X-Request-Id')
-    expect(read.headers.get('Access-Control-Allow-Credentials')).toBeNull()
-  })
-
-  test('is off without CORS_ORIGINS', async () => {
-    const { call } = await openDocket()
-    const answer = await call('OPTIONS', '/accounts/', { headers: { Origin: 'https://app.example.com' } })
-    expect(answer.status).toBe(405)
-    expect([...answer.headers.keys()].filter((name) => name.startsWith('access-control'))).toEqual([])
-  })
 })
 
 describe('a database that fails', () => {
