@@ -11,10 +11,20 @@ import { cursorKeysSchema, type Order, orderings, type Page } from './keyset.ts'
 import { type ListFilter, listAssignments } from './listing.ts'
 import { AssignmentSchema, asOf, EventSchema, idOf, moment, person, resolveAsOf, severalStatuses } from './schemas.ts'
 
+// Phones and word processors type others than `"`.
+const quotes = '"“”„‟«»‹›〝〞〟＂「」『』'
+
+/** A phrase in quotes of any kind, without the spaces that French puts inside, or a word. */
+const terms = new RegExp(
+  `"([^${quotes}]*)[${quotes}]|[${quotes}]\\s*([^${quotes}]*?)\\s*[${quotes}]|[^\\s,${quotes}]+`,
+  'g',
+)
+
 const search = wellFormed
+  .transform((value) => value.normalize('NFC'))
   .refine((value) => [...value].length <= 200, 'Must be at most 200 characters long')
   .transform((value) =>
-    [...value.matchAll(/"([^"]*)"|[^\s,"]+/g)].map(([term, phrase]) => phrase ?? term).filter(Boolean),
+    [...value.matchAll(terms)].map(([term, phrase, inner]) => phrase ?? inner ?? term).filter(Boolean),
   )
   .refine((terms) => terms.length <= 10, 'Must be at most 10 terms')
   .transform((terms) => [...new Set(terms)])
@@ -22,7 +32,7 @@ const search = wellFormed
   .openapi({
     type: 'string',
     maxLength: 200,
-    description: `Up to 10 terms, separated by white space or commas. \`"a phrase"\` is one term. Every term must occur in the name or the description, ignoring case.`,
+    description: `Up to 10 terms, separated by white space or commas. \`"a phrase"\` is one term. Every term must occur in the name or the description, ignoring case and Unicode normalization. Typographic quotes work, too.`,
     example: 'report "two pages"',
   })
 

@@ -29,7 +29,7 @@ export const allowOrigins: MiddlewareHandler<Env> = async (c, next) => {
   c.header('Vary', 'Origin', { append: true })
   const origin = c.req.header('Origin') ?? ''
   const isPreflight = c.req.method === 'OPTIONS' && c.req.header('Access-Control-Request-Method') !== undefined
-  const isAllowed = CORS_ORIGINS.includes(normalizeOrigin(origin) ?? '')
+  const isAllowed = CORS_ORIGINS.includes(origin) || CORS_ORIGINS.includes(appOrigin(origin) ?? '')
   if (isAllowed) {
     // As the browser wrote it: it compares the bytes.
     c.header('Access-Control-Allow-Origin', origin)
@@ -47,6 +47,9 @@ export const allowOrigins: MiddlewareHandler<Env> = async (c, next) => {
   }
   return c.body(null, 204)
 }
+
+/** Browsers write web origins in one way. Those of apps may have upper case, such as the UUIDs of Safari's extensions. */
+const appOrigin = (origin: string) => (/^https?:/i.test(origin) ? undefined : normalizeOrigin(origin))
 
 /** Returns a problem as a complete response, for entry points that cannot reach the app. */
 export function problemResponse(problem: Problem): Response {

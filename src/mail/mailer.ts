@@ -1,5 +1,6 @@
 import { type ErrorResponse, Resend } from 'resend'
 import type { Settings } from '../settings.ts'
+import { toAsciiAddress } from './addresses.ts'
 import type { Mail } from './templates.ts'
 
 const TIMEOUT_MS = 10_000
@@ -27,11 +28,12 @@ export function createMailer(
   return async ({ to, subject, text, html }) => {
     // The same for every attempt, so that a mail is not sent twice if only the first response was lost.
     const idempotencyKey = crypto.randomUUID()
+    const recipient = toAsciiAddress(to) ?? to
     const deadline = Date.now() + DEADLINE_MS
     for (let attempt = 1, pause = firstPause; ; attempt++, pause *= 2) {
       const signal = AbortSignal.timeout(Math.min(TIMEOUT_MS, Math.max(1, deadline - Date.now())))
       const options = { idempotencyKey, signal }
-      const { data, error, headers } = await resend.emails.send({ from, to, subject, text, html }, options)
+      const { data, error, headers } = await resend.emails.send({ from, to: recipient, subject, text, html }, options)
       if (data) return
       // Mails that were refused together do not come again together.
       const wait = Math.max(toldWait(headers), pause) + (Math.random() * pause) / 2
