@@ -30,9 +30,11 @@ const schema = z.object({
     .string()
     .default('')
     .transform((list) => list.split(',').map((origin) => origin.trim()))
-    .transform((origins) => origins.filter(Boolean))
-    .refine((origins) => origins.every(isOrigin))
-    .describe('origins separated by commas, for example https://app.example.com,http://localhost:5173'),
+    .transform((origins) => origins.filter(Boolean).map(normalizeOrigin))
+    .refine((origins): origins is string[] => !origins.includes(undefined))
+    .describe(
+      'origins separated by commas, without wildcards, for example https://app.example.com,capacitor://localhost',
+    ),
   PUBLIC_URL: url('http:', 'https:')
     .refine(isBaseUrl)
     .transform((value) => new URL(value).href.replace(/\/+$/, ''))
@@ -128,6 +130,14 @@ function problemOfDatabaseUrl(value: string): string | undefined {
   }
 }
 
-function isOrigin(value: string) {
-  return URL.canParse(value) && new URL(value).origin === value
+/**
+ * Returns an origin of any scheme as it is compared: in lower case, without a trailing slash and the default port. Returns
+ * undefined for a text that is none. URL knows no origin of a scheme such as `capacitor:`.
+ */
+export function normalizeOrigin(value: string): string | undefined {
+  const [, scheme, host] =
+    /^([a-z][a-z0-9+.-]*):\/\/((?:[^\s/?#\\@:*[\]]+|\[[0-9a-f:.]+\])(?::\d{1,5})?)\/?$/i.exec(value) ?? []
+  if (!scheme || !host || !URL.canParse(value) || /^(file|blob|data)$/i.test(scheme)) return undefined
+  const { origin } = new URL(value)
+  return origin === 'null' ? `${scheme}://${host}`.toLowerCase() : origin
 }

@@ -16,7 +16,7 @@ import {
 } from './password-resets.ts'
 import { hashPassword, verifyPassword } from './passwords.ts'
 import { assertStrongPassword, invalidCode } from './problems.ts'
-import { code, email, messageResponse, newPassword, password } from './schemas.ts'
+import { address, code, messageResponse, newPassword, password } from './schemas.ts'
 import { changePassword, findPasswordHash } from './users.ts'
 
 const CHANGED = 'The password has been changed, and all other sessions have ended.'
@@ -60,7 +60,7 @@ export const passwordRoutes = new OpenAPIHono<Env>()
       description:
         'The response is the same for every address. An address gets at most one code a minute and five an hour. A further request extends the last code by 15 minutes.',
       tags,
-      request: { body: jsonBody(z.strictObject({ email })) },
+      request: { body: jsonBody(z.strictObject({ email: address })) },
       responses: { 202: messageResponse(RESET_REQUESTED) },
       problems: ['too_many_requests'],
     }),

@@ -13,6 +13,7 @@ import { dummyHash, hashPassword, isOutdated, verifyPassword } from './passwords
 import { assertStrongPassword, invalidCode } from './problems.ts'
 import {
   AccountSchema,
+  address,
   code,
   email,
   firstName,
@@ -91,7 +92,7 @@ export const accountRoutes = new OpenAPIHono<Env>()
       operationId: 'logIn',
       summary: 'Log in and get a token',
       tags,
-      request: { body: jsonBody(z.strictObject({ email, password })) },
+      request: { body: jsonBody(z.strictObject({ email: address, password })) },
       responses: { 200: jsonResponse(LoginSchema, 'The new session. Its token is shown only here.') },
       problems: ['invalid_credentials', 'not_activated', 'too_many_requests'],
     }),

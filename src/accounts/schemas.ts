@@ -1,11 +1,23 @@
 import { z } from '@hono/zod-openapi'
-import { id, instant, jsonResponse, text, wellFormed } from '../http/schemas.ts'
+import { id, instant, jsonResponse, name, wellFormed } from '../http/schemas.ts'
+import { toAsciiAddress } from '../mail/addresses.ts'
 
-export const email = z.email({ pattern: z.regexes.html5Email }).max(254).openapi({ example: 'ada@example.com' })
+/** An e-mail address as a person may type or paste it, without white space and invisible characters around it. */
+const trimmed = wellFormed.transform(trimAddress)
 
-export const firstName = z.string().trim().pipe(text(1, 150)).openapi({ minLength: 1, maxLength: 150, example: 'Ada' })
+/** The address of a new account. Its domain may be internationalized. */
+export const email = trimmed
+  .refine(isEmail, 'Invalid email address')
+  .openapi({ type: 'string', format: 'email', maxLength: 254, example: 'ada@example.com' })
 
-export const lastName = firstName.openapi({ example: 'Lovelace' })
+/** The address of an account that may exist: any text, since imported accounts may have addresses that nobody else accepts. */
+export const address = trimmed
+  .refine((value) => /^\P{Cc}+$/u.test(value), 'Must not be empty or contain control characters')
+  .openapi({ type: 'string', minLength: 1, example: 'ada@example.com' })
+
+export const firstName = name(150).openapi({ example: 'Ada' })
+
+export const lastName = name(150).openapi({ example: 'Lovelace' })
 
 export const password = wellFormed.openapi({ format: 'password', example: 'four words of yours' })
 
@@ -51,3 +63,17 @@ export const SessionSchema = z.strictObject({
 /** A response with a sentence for the user. */
 export const messageResponse = (message: string) =>
   jsonResponse(z.strictObject({ message: z.string().openapi({ example: message }) }), message)
+
+// A pattern that ends in `+$` would take quadratic time for a long text of spaces.
+function trimAddress(value: string): string {
+  const isOuter = (character = '') => /[\s\x85\p{Cf}]/u.test(character)
+  let [start, end] = [0, value.length]
+  while (start < end && isOuter(value[start])) start++
+  while (start < end && isOuter(value[end - 1])) end--
+  return value.slice(start, end)
+}
+
+function isEmail(value: string): boolean {
+  const ascii = toAsciiAddress(value)
+  return ascii !== undefined && z.regexes.html5Email.test(ascii) && Math.max(value.length, ascii.length) <= 254
+}

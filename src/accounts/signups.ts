@@ -2,7 +2,7 @@ import { and, eq, gt, sql } from 'drizzle-orm'
 import { newId } from '../crypto.ts'
 import type { Database } from '../database/connect.ts'
 import { signups, users } from '../database/schema.ts'
-import { caseless } from '../database/text.ts'
+import { addressKey } from '../database/text.ts'
 import { hashCode, newCode } from './codes.ts'
 
 export const ACTIVATION_HOURS = 24
@@ -17,7 +17,7 @@ export async function createSignup(db: Database, signup: Signup, now: Date): Pro
     insert into ${signups} (id, code_hash, email, first_name, last_name, password, expires_at)
     select ${newId(now)}, ${hashCode(code)}, ${signup.email}, ${signup.first_name}, ${signup.last_name},
            ${signup.password}, ${expires_at.toISOString()}
-    where not exists (select from ${users} where ${caseless(users.email)} = ${caseless(signup.email)})
+    where not exists (select from ${users} where ${addressKey(users.email)} = ${addressKey(signup.email)})
     returning id`)
   return stored.length > 0 ? code : undefined
 }
@@ -56,6 +56,6 @@ export async function activate(db: Database, code: string, now: Date): Promise<b
     .onConflictDoNothing()
     .returning({ email: users.email })
   // A statement of its own: two codes for one address would otherwise wait for each other's rows.
-  if (user) await db.delete(signups).where(eq(caseless(signups.email), caseless(user.email)))
+  if (user) await db.delete(signups).where(eq(addressKey(signups.email), addressKey(user.email)))
   return user !== undefined
 }

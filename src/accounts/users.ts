@@ -1,7 +1,7 @@
 import { and, desc, eq, gt, sql } from 'drizzle-orm'
 import type { Database } from '../database/connect.ts'
 import { sessions, signups, users } from '../database/schema.ts'
-import { caseless } from '../database/text.ts'
+import { addressKey } from '../database/text.ts'
 
 /** The public columns of an account. */
 export const accountColumns = {
@@ -45,7 +45,7 @@ export async function findLogin(db: Database, email: string, now: Date) {
 }
 
 const hasEmail = (column: typeof users.email | typeof signups.email, email: string) =>
-  eq(caseless(column), caseless(email))
+  eq(addressKey(column), addressKey(email))
 
 type Names = { first_name?: string | undefined; last_name?: string | undefined }
 

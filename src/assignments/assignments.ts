@@ -3,7 +3,7 @@ import { type Bearer, callerByToken } from '../accounts/sessions.ts'
 import { newId } from '../crypto.ts'
 import { type Database, statement } from '../database/connect.ts'
 import type { assignments } from '../database/schema.ts'
-import { caseless, searchText } from '../database/text.ts'
+import { addressKey, searchText } from '../database/text.ts'
 import { assignmentFields, columnsOf, loggedFields, writableFields } from './fields.ts'
 
 export type Assignment = Pick<typeof assignments.$inferSelect, (typeof assignmentFields)[number]>
@@ -68,7 +68,7 @@ const isWithoutAssignee = sql`${placeholder('assignee_id')}::uuid is null and ${
 
 const namedAssignee = sql`
   select id from users where id = ${placeholder('assignee_id')}
-  union all select id from users where ${caseless(sql`email`)} = ${caseless(sql`${placeholder('assignee_email')}`)}`
+  union all select id from users where ${addressKey(sql`email`)} = ${addressKey(sql`${placeholder('assignee_email')}`)}`
 
 /**
  * The assignment to change, as `target`. Its row is locked before the outcome is decided, so the outcome is that of the latest

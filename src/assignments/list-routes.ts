@@ -9,21 +9,22 @@ import { type Cursor, instantKey, readCursor, writeCursor } from './cursors.ts'
 import { listHistory } from './history.ts'
 import { cursorKeysSchema, type Order, orderings, type Page } from './keyset.ts'
 import { type ListFilter, listAssignments } from './listing.ts'
-import {
-  AssignmentSchema,
-  asOf,
-  assertNotFuture,
-  EventSchema,
-  idOf,
-  moment,
-  person,
-  severalStatuses,
-} from './schemas.ts'
+import { AssignmentSchema, asOf, EventSchema, idOf, moment, person, resolveAsOf, severalStatuses } from './schemas.ts'
+
+// Phones and word processors type others than `"`.
+const quotes = '"“”„‟«»‹›〝〞〟＂「」『』'
+
+/** A phrase in quotes of any kind, without the spaces that French puts inside, or a word. */
+const terms = new RegExp(
+  `"([^${quotes}]*)[${quotes}]|[${quotes}]\\s*([^${quotes}]*?)\\s*[${quotes}]|[^\\s,${quotes}]+`,
+  'g',
+)
 
 const search = wellFormed
+  .transform((value) => value.normalize('NFC'))
   .refine((value) => [...value].length <= 200, 'Must be at most 200 characters long')
   .transform((value) =>
-    [...value.matchAll(/"([^"]*)"|[^\s,"]+/g)].map(([term, phrase]) => phrase ?? term).filter(Boolean),
+    [...value.matchAll(terms)].map(([term, phrase, inner]) => phrase ?? inner ?? term).filter(Boolean),
   )
   .refine((terms) => terms.length <= 10, 'Must be at most 10 terms')
   .transform((terms) => [...new Set(terms)])
@@ -31,7 +32,7 @@ const search = wellFormed
   .openapi({
     type: 'string',
     maxLength: 200,
-    description: `Up to 10 terms, separated by white space or commas. \`"a phrase"\` is one term. Every term must occur in the name or the description, ignoring case.`,
+    description: `Up to 10 terms, separated by white space or commas. \`"a phrase"\` is one term. Every term must occur in the name or the description, ignoring case and Unicode normalization. Typographic quotes work, too.`,
     example: 'report "two pages"',
   })
 
@@ -98,13 +99,13 @@ export const listRoutes = new OpenAPIHono<Env>()
     async (c) => {
       const caller = c.var.session.account.id
       const { limit, cursor: text, count: withCount = false, ordering: order, ...query } = c.req.valid('query')
-      assertNotFuture(c, query.as_of)
+      const as_of = resolveAsOf(c, query.as_of)
       const people = { assignee: idOf(query.assignee, caller), creator: idOf(query.creator, caller) }
-      const filter: ListFilter = { ...query, ...people }
+      const filter: ListFilter = { ...query, ...people, as_of }
       const list = [caller, filter, order]
       const cursor = parseCursor(text, list, cursorKeysSchema(order))
       const page = await listAssignments(c.env.db, caller, filter, { order, limit, cursor, withCount })
-      return c.json({ ...linkPages(c, page, list), results: page.rows, count: page.count }, 200)
+      return c.json({ ...linkPages(c, page, list, as_of), results: page.rows, count: page.count }, 200)
     },
   )
   .openapi(
@@ -138,10 +139,18 @@ function parseCursor(text: string | undefined, list: unknown, keys: z.ZodType<st
   return cursor
 }
 
-/** Returns the URLs of the pages around a page, and sets them as the `Link` header. */
-function linkPages(c: RequestContext, page: Page<unknown>, list: unknown) {
-  const urlOf = (cursor: Cursor | undefined) => (cursor ? pageUrl(c, writeCursor(cursor, list)) : null)
+/** Returns the URLs of the pages around a page, and sets them as the `Link` header. They read the list as of one instant. */
+function linkPages(c: RequestContext, page: Page<unknown>, list: unknown, as_of?: string) {
+  const urlOf = (cursor: Cursor | undefined) => (cursor ? withAsOf(pageUrl(c, writeCursor(cursor, list)), as_of) : null)
   const links = { next: urlOf(page.next), previous: urlOf(page.previous) }
   setLinks(c, links.next, links.previous)
   return links
+}
+
+/** Writes the instant that was read into a page's URL, in place of one that was ahead of this clock. */
+function withAsOf(href: string, as_of: string | undefined): string {
+  if (as_of === undefined) return href
+  const url = new URL(href)
+  url.searchParams.set('as_of', as_of)
+  return url.href
 }

@@ -1,10 +1,11 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
+import { address } from '../accounts/schemas.ts'
 import { takeBearer, unauthenticated } from '../http/auth.ts'
 import { bearerRoute } from '../http/declare-route.ts'
 import { etagOf, namedVersions } from '../http/etag.ts'
 import { publicPath } from '../http/origin.ts'
 import { Problem } from '../http/problem.ts'
-import { header, id, jsonBody, jsonResponse, text } from '../http/schemas.ts'
+import { header, id, jsonBody, jsonResponse, name, text } from '../http/schemas.ts'
 import type { Env, RequestContext } from '../services.ts'
 import { findAssignmentAsOf } from './as-of.ts'
 import {
@@ -16,27 +17,29 @@ import {
   findAssignment,
   type WriteError,
 } from './assignments.ts'
-import { AssignmentSchema, asOf, assertNotFuture, status } from './schemas.ts'
+import { AssignmentSchema, asOf, resolveAsOf, status } from './schemas.ts'
 
-const name = z.string().trim().pipe(text(1, 255)).openapi({ minLength: 1, maxLength: 255, example: 'Write the report' })
+const assignmentName = name(255).openapi({ example: 'Write the report' })
 
 const description = text(0, 10_000).openapi({ example: 'Two pages, with figures.' })
 
-const assignee = z.union([z.uuid(), z.email({ pattern: z.regexes.html5Email }).max(254)]).openapi({
+const isAddress = (value: string) => value.includes('@')
+
+const assignee = z.union([z.uuid(), address.refine(isAddress)], 'Must be a user id, or an e-mail address').openapi({
   description: 'A user id, or the e-mail address of an account.',
   example: 'ada@example.com',
   type: 'string',
 })
 
 const AssignmentInput = z.strictObject({
-  name,
+  name: assignmentName,
   description: description.default(''),
   status: status.default('todo'),
   assignee: assignee.optional(),
 })
 
 const AssignmentChanges = z
-  .strictObject({ name, description, status, assignee })
+  .strictObject({ name: assignmentName, description, status, assignee })
   .partial()
   .refine((fields) => Object.keys(fields).length > 0, 'Must have at least one field')
   .openapi({ minProperties: 1 })
@@ -104,8 +107,7 @@ An assignee without an account is \`invalid_request\` at \`/assignee\`.`,
     }),
     async (c) => {
       const { id } = c.req.valid('param')
-      const { as_of } = c.req.valid('query')
-      assertNotFuture(c, as_of)
+      const as_of = resolveAsOf(c, c.req.valid('query').as_of)
       const bearer = takeBearer(c)
       const found = as_of ? findAssignmentAsOf(c.env.db, bearer, id, as_of) : findAssignment(c.env.db, bearer, id)
       const assignment = unwrap(await found)

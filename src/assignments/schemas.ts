@@ -6,6 +6,7 @@ import { invalidRequest } from '../http/problem.ts'
 import { id, instant } from '../http/schemas.ts'
 import type { RequestContext } from '../services.ts'
 import { assignmentFields, eventFields, loggedFields, pick, writableFields } from './fields.ts'
+import { parseInstant } from './instants.ts'
 
 export const status = z.enum(statuses).openapi({ example: 'in progress' })
 export const version = z.int().openapi({ example: 3 })
@@ -60,14 +61,20 @@ export const EventSchema = schemaOf(assignment_events, eventFields).openapi('Eve
 const queryInstant = (round: 'up' | 'down') =>
   z
     .string()
-    // RFC 3339 (5.6) allows both cases.
-    .transform((value) => value.toUpperCase())
-    .pipe(z.union([z.iso.datetime({ offset: true }), z.iso.date()], 'Must be an RFC 3339 time with a zone, or a date'))
-    .transform((value) => new Date(Date.parse(value) + (round === 'up' && /\.\d{3}\d*[1-9]/.test(value) ? 1 : 0)))
-    .refine((value) => value.getUTCFullYear() >= 1 && value.getUTCFullYear() <= 9999, 'Must be in the years 1 to 9999')
-    .transform((value) => value.toISOString())
+    .transform((value, context) => {
+      const instant = parseInstant(value, round)
+      if (instant !== undefined) return instant
+      context.addIssue({ code: 'custom', message: instantMessage(value) })
+      return z.NEVER
+    })
     .optional()
     .openapi({ type: 'string', example: '2026-11-22T10:00:00Z' })
+
+function instantMessage(value: string): string {
+  const rule = 'Must be an RFC 3339 time with a zone, or a date, in the years 1 to 9999'
+  // In a query `+` means a space.
+  return /:\d\d(\.\d+)? \d\d:?\d\d$/.test(value) ? `${rule}. Write the + of the zone as %2B` : rule
+}
 
 const instantFormat = 'An RFC 3339 time with a zone, or a date, which means midnight UTC.'
 
@@ -76,14 +83,18 @@ export const moment = queryInstant('up').openapi({ description: instantFormat })
 
 /** The time as of which assignments are read. */
 export const asOf = queryInstant('down').openapi({
-  description: `Returns what you could see at that time, as it was. ${instantFormat} Must not be in the future.`,
+  description: `Returns what you could see at that time, as it was. ${instantFormat} Up to one minute ahead counts as now.`,
 })
 
-/** Throws 400 for an `as_of` in the future. */
-export function assertNotFuture(c: RequestContext, as_of: string | undefined) {
-  if (as_of !== undefined && as_of > c.env.now().toISOString()) {
-    throw invalidRequest([{ in: 'query', pointer: '/as_of', message: 'Must not be in the future' }])
-  }
+/** How far a client's clock may be ahead. */
+const CLOCK_TOLERANCE_MS = 60_000
+
+/** Returns the instant to read, which is never in the future. Throws 400 for an `as_of` more than a minute ahead. */
+export function resolveAsOf(c: RequestContext, as_of: string | undefined): string | undefined {
+  const now = c.env.now().getTime()
+  if (as_of === undefined || Date.parse(as_of) <= now) return as_of
+  if (Date.parse(as_of) <= now + CLOCK_TOLERANCE_MS) return new Date(now).toISOString()
+  throw invalidRequest([{ in: 'query', pointer: '/as_of', message: 'Must not be in the future' }])
 }
 
 /** A user to filter by. */

@@ -13,7 +13,7 @@ import {
   uniqueIndex,
   uuid,
 } from 'drizzle-orm/pg-core'
-import { caseless, nameOrder } from './text.ts'
+import { addressKey, nameOrder } from './text.ts'
 
 // The connection returns times as RFC 3339 texts with milliseconds; Drizzle's own `timestamp` would return a Date.
 const instant = customType<{ data: string }>({ dataType: () => 'timestamp (3) with time zone' })
@@ -36,7 +36,7 @@ export const users = pgTable(
     created_at: instant().notNull(),
     updated_at: instant().notNull(),
   },
-  (table) => [uniqueIndex('users_email_key').on(caseless(table.email))],
+  (table) => [uniqueIndex('users_email_key').on(addressKey(table.email))],
 )
 
 /** Sign-ups that wait for their code. Each holds everything that its account needs; an address may have several. */
@@ -51,7 +51,7 @@ export const signups = pgTable(
     password: text().notNull(),
     expires_at: instant().notNull(),
   },
-  (table) => [index('signups_email_idx').on(caseless(table.email)), index().on(table.expires_at)],
+  (table) => [index('signups_email_idx').on(addressKey(table.email)), index().on(table.expires_at)],
 )
 
 /** The reset code of an account; there is at most one. */

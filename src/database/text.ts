@@ -5,10 +5,10 @@ type Text = AnyColumn | SQL | string
 /** Tells whether PostgreSQL can store a text: it has no NUL and, to be UTF-8, no lone surrogate. */
 export const isStorable = (text: string) => !text.includes('\0') && text.isWellFormed()
 
-/** Returns an e-mail address as it is compared: ignoring the case of ASCII letters only (RFC 5321, 2.4). */
-export const caseless = (email: Text) => sql`lower(${email} collate "C")`
+/** Returns an e-mail address as it is compared: in ASCII's lower case, with an internationalized domain as punycode (RFC 5891). */
+export const addressKey = (email: Text) => sql`address_key(${email})`
 
-/** Returns a text as it is searched and sorted: in lower case, for all letters that PostgreSQL knows. */
+/** Returns a text as it is searched and sorted: in lower case, for all letters that PostgreSQL knows, and composed (NFC). */
 export const folded = (text: Text) => sql`fold(${text})`
 
 /** Returns the searched text of an assignment. The quotation mark, which no term contains, keeps terms from matching across. */

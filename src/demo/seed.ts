@@ -1,4 +1,3 @@
-import { TZDate } from '@date-fns/tz'
 import { inArray, sql } from 'drizzle-orm'
 import { hashPassword, type Kdf } from '../accounts/passwords.ts'
 import { type Bearer, createSession } from '../accounts/sessions.ts'
@@ -14,6 +13,7 @@ import { newId, sha256 } from '../crypto.ts'
 import { connect, type Database } from '../database/connect.ts'
 import { sessions, users } from '../database/schema.ts'
 import { onNode } from '../database/tls.ts'
+import { firstInstant, toLocal } from '../reports/local-time.ts'
 import { holidays, members, PASSWORD, places, remarks, TIMEZONE, work } from './team.ts'
 
 const [MINUTE, HOUR, DAY] = [60_000, 3_600_000, 86_400_000]
@@ -89,27 +89,27 @@ type Team = { db: Database; random: ReturnType<typeof createRandom>; people: Per
 type Moment = { person: Person; at: number; isPlanning: boolean }
 
 async function simulate(team: Team, end: number) {
-  const first = new TZDate(team.start, TIMEZONE)
-  for (let day = 0; ; day++) {
-    const midnight = new TZDate(first.getFullYear(), first.getMonth(), first.getDate() + day, TIMEZONE)
-    if (midnight.getTime() >= end) return
-    const moments = momentsOf(team, midnight).filter(({ at }) => at > team.start && at < end)
+  const firstDay = Math.floor(toLocal(team.start, TIMEZONE) / DAY)
+  for (let day = firstDay; ; day++) {
+    const midnight = firstInstant(day * DAY, TIMEZONE)
+    if (midnight >= end) return
+    const moments = momentsOf(team, new Date(day * DAY), midnight).filter(({ at }) => at > team.start && at < end)
     for (const moment of moments.sort((a, b) => a.at - b.at)) await act(team, moment)
   }
 }
 
-/** Returns the moments of a day, unsorted. Every other Monday the first member plans the next two weeks. */
-function momentsOf({ random, people, start }: Team, midnight: TZDate): Moment[] {
+/** Returns the moments of a day, which is midnight UTC of its date, unsorted. Every other Monday the first member plans the next two weeks. */
+function momentsOf({ random, people, start }: Team, day: Date, midnight: number): Moment[] {
   const { chance, between, pick } = random
-  const date = midnight.toISOString().slice(5, 10)
+  const date = day.toISOString().slice(5, 10)
   const includesDate = (days: string) => days.slice(0, 5) <= date && date <= days.slice(-5)
-  const isDayOff = midnight.getDay() % 6 === 0 || holidays.some(includesDate)
-  const isPlanningDay = midnight.getDay() === 1 && Math.floor((midnight.getTime() - start) / (7 * DAY)) % 2 === 0
+  const isDayOff = day.getUTCDay() % 6 === 0 || holidays.some(includesDate)
+  const isPlanningDay = day.getUTCDay() === 1 && Math.floor((midnight - start) / (7 * DAY)) % 2 === 0
   return people.flatMap((person, index) => {
     const moments = (count: number, hour: () => number, isPlanning = false) =>
-      Array.from({ length: count }, () => ({ person, at: midnight.getTime() + hour() * HOUR, isPlanning }))
+      Array.from({ length: count }, () => ({ person, at: midnight + hour() * HOUR, isPlanning }))
     if (isDayOff || includesDate(person.leave)) return moments(chance(0.05) ? 1 : 0, () => between(9, 22))
-    const planned = index === 0 && isPlanningDay ? between(8, 14) * season(midnight.getTime() - start) : 0
+    const planned = index === 0 && isPlanningDay ? between(8, 14) * season(midnight - start) : 0
     return [
       ...moments(between(3, 8), () => pick([between(8.4, 12.4), between(13, 17.5)])),
       ...moments(planned, () => between(9, 10.5), true),

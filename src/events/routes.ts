@@ -26,8 +26,13 @@ const description = `Returns every change of an assignment that you created or a
 
 - **Filters** look at the assignment after the change.
 - **JSON** has the oldest event first. Send \`cursor=<next>\` to get what has happened since.
-- **Server-sent events** need \`Accept: ${STREAM}\` and arrive as they happen: \`event\` is the kind, \`id\` a cursor, and \`data\` the Event. A comment is sent every 15 seconds. A stream ends after at most 5 minutes (1 on Workers), soon after its session ends, or when its reader is too slow. Clients reconnect by themselves and resume with \`Last-Event-ID\`.
+- **Server-sent events** need \`Accept: ${STREAM}\` and arrive as they happen: \`event\` is the kind, \`id\` a cursor, and \`data\` the Event. A comment is sent every 15 seconds. A stream ends after at most 5 minutes (1 on Workers), soon after its session ends, or when its reader is too slow. Clients reconnect by themselves and resume with \`Last-Event-ID\` or \`lastEventId\`.
 - **Cursors** are valid for one user with the same filters. \`invalid_cursor\` can also mean that the position is no longer in the log. Then list your assignments, and start again without a cursor.`
+
+// The name that event-source-polyfill uses.
+const lastEventId = cursor.openapi({
+  description: 'A cursor. Overrides `cursor`, for clients that cannot send `Last-Event-ID`.',
+})
 
 const QuerySchema = z.strictObject({
   status: severalStatuses,
@@ -39,6 +44,7 @@ const QuerySchema = z.strictObject({
     description:
       'A `next` or the `id` of an event in a stream. `start` is the beginning of the log. Without a cursor you start from now.',
   }),
+  lastEventId,
 })
 
 const PageSchema = z.strictObject({
@@ -50,7 +56,8 @@ const PageSchema = z.strictObject({
 
 const streamSchema = z.string().openapi({
   description: 'The same events as a stream.',
-  example: 'retry: 2000\n\nevent: changed\nid: W1tbIjc0MiIsI…\ndata: {"id":"01986f5e-…","kind":"changed",…}\n\n',
+  example:
+    'retry: 2000\nid: W1tbIjc0MiIsI…\nevent: changed\nid: W1tbIjc0MiIsI…\ndata: {"id":"01986f5e-…","kind":"changed",…}\n\n',
 })
 
 export const eventRoutes = new OpenAPIHono<Env>().openapi(
@@ -64,7 +71,7 @@ export const eventRoutes = new OpenAPIHono<Env>().openapi(
     request: {
       query: QuerySchema,
       headers: z.object({
-        'last-event-id': cursor.openapi({ description: 'A cursor. Overrides `cursor`.' }),
+        'last-event-id': cursor.openapi({ description: 'A cursor. Overrides `lastEventId` and `cursor`.' }),
       }),
     },
     responses: {
@@ -77,11 +84,12 @@ export const eventRoutes = new OpenAPIHono<Env>().openapi(
     problems: ['invalid_cursor'],
   }),
   async (c) => {
-    const { limit, cursor, ...query } = c.req.valid('query')
+    const { limit, cursor, lastEventId, ...query } = c.req.valid('query')
     const { id: session, account } = c.var.session
     const caller = account.id
     const filter = { ...query, assignee: idOf(query.assignee, caller), creator: idOf(query.creator, caller) }
-    const from = readPosition(c.req.valid('header')['last-event-id'] || cursor, caller, filter)
+    const resumed = c.req.valid('header')['last-event-id'] || lastEventId
+    const from = readPosition(resumed || cursor, caller, filter)
     const page = await readPage(c, from && { caller, filter, from, limit })
     const toCursor = (position: LogPosition) => writePosition(position, caller, filter)
     if (!prefers(c, STREAM)) {

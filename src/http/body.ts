@@ -1,4 +1,5 @@
 import type { RequestContext } from '../services.ts'
+import { isJson } from './media-type.ts'
 import { invalidRequest, Problem } from './problem.ts'
 import { unknownFields } from './validation.ts'
 
@@ -11,8 +12,8 @@ const MAX_BODY = 256 * 1024
  */
 export async function readBody(c: RequestContext, isExpected: boolean): Promise<object | undefined> {
   const bytes = await c.var.pauseTimeout(() => readBytes(c.req.raw)).catch(rejectBroken)
-  if (bytes.length === 0 && !isExpected) return undefined
-  if (!isJson(c.req.header('Content-Type'))) throw new Problem('unsupported_media_type')
+  if (!isExpected && isBlank(bytes)) return undefined
+  assertJson(c)
   const value = parseJson(bytes)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new Problem('malformed_request', { detail: 'The body must be a JSON object.' })
@@ -45,8 +46,21 @@ function rejectBroken(error: unknown): never {
   throw error instanceof Problem ? error : new Problem('malformed_request', { detail: 'The body ended too early.' })
 }
 
-// No white space before the semicolon: zod-openapi reads the header again and does not accept any.
-const isJson = (type = '') => /^application\/json(; *charset="?utf-8"? *)?$/i.test(type)
+/** Tells whether a body says no more than none. Clients send `null` or `""` when they have nothing to send. */
+const isBlank = (bytes: Uint8Array) => ['', 'null', '""'].includes(new TextDecoder().decode(bytes).trim())
+
+/** Throws 415, with the types or encodings that are accepted (RFC 9110, 15.5.16), unless the body is uncompressed JSON. */
+function assertJson({ req }: RequestContext) {
+  const encodings = (req.header('Content-Encoding') ?? '').split(',').map((encoding) => encoding.trim().toLowerCase())
+  if (encodings.some((encoding) => encoding !== '' && encoding !== 'identity')) {
+    const headers = { 'Accept-Encoding': 'identity' }
+    throw new Problem('unsupported_media_type', { detail: 'The body must not be compressed.', headers })
+  }
+  if (isJson(req.header('Content-Type') ?? '')) return
+  const accepted = req.method === 'PATCH' ? ['Accept', 'Accept-Patch'] : ['Accept']
+  const headers = Object.fromEntries(accepted.map((name) => [name, 'application/json']))
+  throw new Problem('unsupported_media_type', { headers })
+}
 
 function parseJson(bytes: Uint8Array): unknown {
   try {

@@ -11,6 +11,23 @@ export const text = (min: number, max: number) =>
     .refine((value) => [...value].length >= min && [...value].length <= max, `Must be ${min} to ${max} characters long`)
     .openapi({ minLength: min, maxLength: max })
 
+/** What nobody can see: spaces, controls, marks without a letter, fillers, the blank of braille and the null of music. */
+const INVISIBLE =
+  /[\p{Z}\p{Cc}\p{Cf}\p{Cs}\p{M}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}\u{2800}\u{1D159}]/gu
+
+/** A name without white space around it, and with at least one visible character. */
+export const name = (max: number) =>
+  z
+    .string()
+    .trim()
+    .pipe(
+      text(1, max).refine(
+        (value) => value === '' || value.replace(INVISIBLE, '') !== '',
+        'Must have a visible character',
+      ),
+    )
+    .openapi({ minLength: 1, maxLength: max })
+
 /** A time in a response: RFC 3339 in UTC with milliseconds. */
 export const instant = z.iso.datetime({ precision: 3 }).openapi({ example: '2026-11-22T10:00:00.000Z' })
 

@@ -1,9 +1,12 @@
-import { Resend } from 'resend'
+import { type ErrorResponse, Resend } from 'resend'
 import type { Settings } from '../settings.ts'
+import { toAsciiAddress } from './addresses.ts'
 import type { Mail } from './templates.ts'
 
 const TIMEOUT_MS = 10_000
-const MAX_ATTEMPTS = 2
+const MAX_ATTEMPTS = 6
+/** Cloudflare ends work in the background 30 seconds after the response. */
+const DEADLINE_MS = 25_000
 const FRAME_WIDTH = 78
 
 /** The mail provider did not accept a mail. The message has its error's name and status, but not its text: that may quote the mail. */
@@ -12,27 +15,51 @@ class MailError extends Error {
 }
 
 /**
- * Returns a function that sends mail with Resend, or prints it if there is no API key. It rejects with a MailError after two
- * attempts, or after one if Resend's response says that another cannot succeed.
+ * Returns a function that sends mail with Resend, or prints it if there is no API key. After a temporary failure it waits as
+ * long as Resend says, at least a pause that doubles each time, and tries again. It rejects with a MailError if another
+ * attempt cannot succeed, after six attempts, or when the wait would end more than 25 seconds after the first one.
  */
-export function createMailer(settings: Settings, print: (text: string) => void): (mail: Mail) => Promise<void> {
+export function createMailer(
+  settings: Settings,
+  print: (text: string) => void,
+  { firstPause = 500 } = {},
+): (mail: Mail) => Promise<void> {
   const { RESEND_API_KEY: key, RESEND_BASE_URL: baseUrl, MAIL_FROM: from } = settings
   if (!key || !from) return async (mail) => print(frame(mail))
   const resend = new Resend(key, baseUrl ? { baseUrl } : {})
   return async ({ to, subject, text, html }) => {
     // The same for every attempt, so that a mail is not sent twice if only the first response was lost.
     const idempotencyKey = crypto.randomUUID()
-    for (let attempt = 1; ; attempt++) {
-      const signal = AbortSignal.timeout(TIMEOUT_MS)
-      const { data, error } = await resend.emails.send({ from, to, subject, text, html }, { idempotencyKey, signal })
+    const recipient = toAsciiAddress(to) ?? to
+    const deadline = Date.now() + DEADLINE_MS
+    for (let attempt = 1, pause = firstPause; ; attempt++, pause *= 2) {
+      const signal = AbortSignal.timeout(Math.min(TIMEOUT_MS, Math.max(1, deadline - Date.now())))
+      const options = { idempotencyKey, signal }
+      const { data, error, headers } = await resend.emails.send({ from, to: recipient, subject, text, html }, options)
       if (data) return
-      const status = error?.statusCode
-      const isTemporary = !status || status === 429 || status >= 500
-      if (!isTemporary || attempt === MAX_ATTEMPTS) {
-        throw new MailError(`Resend did not accept the mail: ${error?.name} (${status ?? 'no response'})`)
+      // Mails that were refused together do not come again together.
+      const wait = Math.max(toldWait(headers), pause) + (Math.random() * pause) / 2
+      if (!isTemporary(error) || attempt === MAX_ATTEMPTS || Date.now() + wait > deadline) {
+        throw new MailError(`Resend did not accept the mail: ${error?.name} (${error?.statusCode ?? 'no response'})`)
       }
+      await new Promise((resolve) => setTimeout(resolve, wait))
     }
   }
+}
+
+/** Tells whether an attempt may succeed later. A quota is not free again for hours. */
+function isTemporary(error: ErrorResponse | null): boolean {
+  const { name, statusCode: status } = error ?? {}
+  // Resend still works on the attempt before, whose response was lost.
+  if (name === 'concurrent_idempotent_requests') return true
+  return !status || status >= 500 || (status === 429 && !name?.includes('quota'))
+}
+
+/** Returns the milliseconds that a `Retry-After` (RFC 9110, 10.2.3) tells to wait; 0 without one. */
+function toldWait(headers: Record<string, string> | null): number {
+  const value = headers?.['retry-after'] ?? ''
+  const wait = /^\d/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now()
+  return Number.isFinite(wait) ? Math.max(0, wait) : 0
 }
 
 /** Draws a frame around a mail, so that it stands out among the log lines of a terminal. */

@@ -1,16 +1,9 @@
-import { TZDate } from '@date-fns/tz'
+import { firstInstant, toLocal } from './local-time.ts'
 
 export const bucketSizes = ['hour', 'day', 'week', 'month'] as const
 export type BucketSize = (typeof bucketSizes)[number]
 
-/** Tells whether this runtime knows a name as an IANA time zone. An offset such as `+05:30` is no name. */
-export function isTimezone(name: string): boolean {
-  try {
-    return /^[A-Za-z]/.test(name) && new Intl.DateTimeFormat('en', { timeZone: name }) !== undefined
-  } catch {
-    return false
-  }
-}
+const HOUR_MS = 3_600_000
 
 /**
  * Returns the start of each bucket of a range and, last, the end of the last bucket. The first bucket contains `from`. Days,
@@ -24,34 +17,35 @@ export function bucketEdges(
   timezone: string,
   max: number,
 ): string[] | undefined {
-  const startOf = bucketStarts(size, new TZDate(from, timezone), timezone)
-  const end = Date.parse(to)
+  const [start, end] = [Date.parse(from), Date.parse(to)]
+  const startOf = bucketStarts(size, start, timezone)
   const edges = [startOf(0)]
   for (let index = 1; (edges.at(-1) as number) < end; index++) {
-    const start = startOf(index)
+    const edge = startOf(index)
+    // A clock that is moved back over midnight can end a day before `from`, although its date is that of `from`.
+    if (edge <= start) edges.pop()
     // Zones that moved across the date line have skipped a day, which then starts when the next one does.
-    if (start !== edges.at(-1)) edges.push(start)
+    if (edge !== edges.at(-1)) edges.push(edge)
     if (edges.length > max + 1) return undefined
   }
   return edges.map((edge) => new Date(edge).toISOString())
 }
 
-/** Returns a function from a bucket's index to its start. Bucket 0 contains the local time. */
-function bucketStarts(size: BucketSize, local: TZDate, timezone: string): (index: number) => number {
-  const [year, month, day] = [local.getFullYear(), local.getMonth(), local.getDate()]
-  const monday = day - ((local.getDay() + 6) % 7)
-  const intoHour = (local.getMinutes() * 60 + local.getSeconds()) * 1000 + local.getMilliseconds()
+/** Returns a function from a bucket's index to its start. Bucket 0 contains the local time of an instant. */
+function bucketStarts(size: BucketSize, time: number, timezone: string): (index: number) => number {
+  const local = toLocal(time, timezone)
+  const date = new Date(local)
+  const [year, month, day] = [date.getUTCFullYear(), date.getUTCMonth(), date.getUTCDate()]
+  const monday = day - ((date.getUTCDay() + 6) % 7)
+  const midnight = (month: number, day: number) => firstInstant(Date.UTC(year, month, day), timezone)
   switch (size) {
     case 'hour':
-      return (index) => local.getTime() - intoHour + index * 3_600_000
+      return (index) => time - local + (Math.floor(local / HOUR_MS) + index) * HOUR_MS
     case 'day':
-      return (index) => midnight(year, month, day + index, timezone)
+      return (index) => midnight(month, day + index)
     case 'week':
-      return (index) => midnight(year, month, monday + 7 * index, timezone)
+      return (index) => midnight(month, monday + 7 * index)
     case 'month':
-      return (index) => midnight(year, month + index, 1, timezone)
+      return (index) => midnight(month + index, 1)
   }
 }
-
-const midnight = (year: number, month: number, day: number, timezone: string) =>
-  new TZDate(year, month, day, timezone).getTime()

@@ -1,7 +1,8 @@
 import { encodeBase64 } from '@oslojs/encoding'
 import { html } from 'hono/html'
 import { sha256 } from '../crypto.ts'
-import { type BucketSize, isTimezone } from './buckets.ts'
+import type { BucketSize } from './buckets.ts'
+import { isTimezone } from './local-time.ts'
 import type { Report } from './reports.ts'
 
 const [WIDTH, HEIGHT, FONT_SIZE] = [960, 420, 12]

@@ -1,8 +1,9 @@
-import { describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { createMailer } from '../../src/mail/mailer.ts'
 import { resetMail } from '../../src/mail/templates.ts'
 import { readSettings } from '../../src/settings.ts'
 import { openDocket, PASSWORD } from '../support/fixtures.ts'
+import { type Failure, startResend } from '../support/resend.ts'
 
 const docket = await openDocket()
 const { call, createUser, newestCode, resend, logLines, drain } = docket
@@ -47,33 +48,92 @@ describe('a failing mail provider', () => {
     expect(resend.sent.at(-1)?.key).toMatch(/^[0-9a-f-]{36}$/)
   })
 
-  test.each([[[500, 500]], [[422]]])(
-    'that answers %j is logged, without the code and the address',
-    async (statuses) => {
-      const { email } = await createUser()
-      const before = logLines().length
-      resend.failures.push(...statuses)
-      expect(await call('POST', '/accounts/password-reset/', { body: { email } })).toMatchObject({ status: 202 })
-      await drain()
-      expect(resend.failures).toEqual([])
-      const logged =
-        logLines()
-          .slice(before)
-          .find((line) => line.includes('a background task failed')) ?? ''
-      expect(logged).toContain(`application_error (${statuses.at(-1)})`)
-      expect(logged).not.toMatch(/([0-9A-Z]{4}-){3}/)
-      expect(logged).not.toContain(email)
-    },
-  )
+  test('that answers 422 is logged without code or address, and the client gets 202', async () => {
+    const { email } = await createUser()
+    const before = logLines().length
+    resend.failures.push(422)
+    expect(await call('POST', '/accounts/password-reset/', { body: { email } })).toMatchObject({ status: 202 })
+    await drain()
+    expect(resend.failures).toEqual([])
+    const logged =
+      logLines()
+        .slice(before)
+        .find((line) => line.includes('a background task failed')) ?? ''
+    expect(logged).toContain('application_error (422)')
+    expect(logged).not.toMatch(/([0-9A-Z]{4}-){3}/)
+    expect(logged).not.toContain(email)
+  })
 
-  test('that cannot be reached fails in the same way', async () => {
-    const settings = readSettings({
-      RESEND_API_KEY: 're_x',
-      MAIL_FROM: 'a@example.com',
-      RESEND_BASE_URL: 'http://127.0.0.1:1',
-    })
-    const send = createMailer(settings, () => {})
-    await expect(send(reset)).rejects.toThrow('application_error (no response)')
+  test('that limits its rate gets every mail', async () => {
+    const users = [await createUser(), await createUser(), await createUser()]
+    resend.limits.minInterval = 1000
+    for (const { email } of users) await call('POST', '/accounts/password-reset/', { body: { email } })
+    await drain()
+    resend.limits.minInterval = 0
+    expect(
+      resend.sent
+        .slice(-3)
+        .map(({ to }) => to)
+        .sort(),
+    ).toEqual(users.map(({ email }) => email).sort())
+  })
+})
+
+describe('a mailer', async () => {
+  const other = await startResend()
+  afterAll(other.close)
+  const environment = { RESEND_API_KEY: 're_x', MAIL_FROM: 'a@example.com' }
+  const mailerOf = (RESEND_BASE_URL: string) =>
+    createMailer(readSettings({ ...environment, RESEND_BASE_URL }), () => {}, { firstPause: 1 })
+
+  /** Sends a mail, and returns how often it was tried and the error. */
+  async function send(failures: Failure[]) {
+    other.failures.push(...failures)
+    const before = other.requests()
+    const error = await mailerOf(other.url)(reset).then(
+      () => undefined,
+      ({ message }) => message,
+    )
+    other.failures.length = 0
+    return { attempts: other.requests() - before, error }
+  }
+  const limited = (value: string): Failure => ({
+    ...{ status: 429, name: 'rate_limit_exceeded' },
+    headers: { 'retry-after': value },
+  })
+
+  test.each<Failure[][]>([
+    [[500, 502, 503, 504, 429]],
+    [[null, null, 500]],
+    [[limited('0'), limited('0.01'), limited(''), limited('soon'), limited('-1')]],
+    [[limited(new Date().toUTCString())]],
+    [[{ status: 409, name: 'concurrent_idempotent_requests' }]],
+  ])('tries again after %j, with one idempotency key', async (failures) => {
+    const before = other.sent.length
+    expect(await send(failures)).toEqual({ attempts: failures.length + 1, error: undefined })
+    expect(other.sent).toHaveLength(before + 1)
+  })
+
+  test.each<[Failure, string]>([
+    [422, 'application_error (422)'],
+    [{ status: 401, name: 'invalid_api_key' }, 'invalid_api_key (401)'],
+    [{ status: 429, name: 'daily_quota_exceeded', headers: { 'retry-after': '1' } }, 'daily_quota_exceeded (429)'],
+    [{ status: 429, name: 'monthly_quota_exceeded' }, 'monthly_quota_exceeded (429)'],
+    [{ status: 409, name: 'invalid_idempotent_request' }, 'invalid_idempotent_request (409)'],
+    // Longer than the work after a response may last.
+    [limited('3600'), 'rate_limit_exceeded (429)'],
+    [limited(new Date(Date.now() + 3_600_000).toUTCString()), 'rate_limit_exceeded (429)'],
+  ])('gives up at once after %j', async (failure, error) => {
+    expect(await send([failure])).toEqual({ attempts: 1, error: expect.stringContaining(error) })
+  })
+
+  test('gives up after six attempts', async () => {
+    const expected = { attempts: 6, error: expect.stringContaining('application_error (500)') }
+    expect(await send(Array(10).fill(500))).toEqual(expected)
+  })
+
+  test('gives up when the provider cannot be reached', async () => {
+    await expect(mailerOf('http://127.0.0.1:1')(reset)).rejects.toThrow('application_error (no response)')
   })
 })
 

@@ -87,6 +87,23 @@ describe('a list', () => {
   })
 
   test.each([
+    'created_before=9999-12-31T23:59:59.9999999Z',
+    'updated_before=9999-12-31T23:59:59-01:00',
+    'created_after=0001-01-01T00:00:00%2B14:00',
+    'updated_after=0001-01-01T00:00:00.0000000Z',
+    'created_after=2016-12-31T23:59:60Z&updated_after=2016-12-31t23:59:60.5z',
+  ])('contains everything with %s', async (query) => {
+    const { status, body } = await list(`/assignments/?count=true&${query}`)
+    expect({ status, count: body.count }).toEqual({ status: 200, count: expectedIds({}).length })
+  })
+
+  test.each(['created_after', 'updated_before', 'as_of'])('explains a + in %s that was not escaped', async (name) => {
+    const { status, body } = await list(`/assignments/?${name}=2026-11-22T10:00:00.5+02:00`)
+    expect({ status, code: body.code }).toEqual({ status: 400, code: 'invalid_request' })
+    expect(body.errors).toMatchObject([{ pointer: `/${name}`, message: expect.stringContaining('%2B') }])
+  })
+
+  test.each([
     ['status=finished', '/status/0'],
     ['status=', '/status/0'],
     ['assignee=bob', '/assignee'],
@@ -96,7 +113,7 @@ describe('a list', () => {
     ['created_after=2026-11-22T10:00:00', '/created_after'],
     ['created_after=2026-02-30', '/created_after'],
     ['created_after=0000-01-01', '/created_after'],
-    ['updated_before=9999-12-31T23:59:59-01:00', '/updated_before'],
+    ['created_after=2026-11-22T10:00:60Z', '/created_after'],
     ['search=%00', '/search'],
     [`search=${'x'.repeat(201)}`, '/search'],
     ['search=a+b+c+d+e+f+g+h+i+j+k', '/search'],

@@ -132,6 +132,30 @@ describe('polling for events', () => {
     expect(await request(`cursor=${current}`, ada, { 'Last-Event-ID': '' })).toMatchObject({ status: 200 })
   })
 
+  test('resumes from Last-Event-ID, else lastEventId, else cursor', async () => {
+    const ada = await createUser()
+    for (let count = 0; count < 3; count++) await create(ada)
+    const first = (await poll(ada, 'start', { limit: '1' })).next
+    const second = (await poll(ada, 'start', { limit: '2' })).next
+    const ask = async (query: object, headers = {}) => {
+      const path = `/assignments/events/?${new URLSearchParams({ ...query })}`
+      const { status, body } = await call('GET', path, { token: ada.token, headers })
+      return status === 200 ? body.results.length : body.code
+    }
+    const header = { 'Last-Event-ID': first }
+    expect(await ask({ lastEventId: second })).toBe(1)
+    expect(await ask({ lastEventId: second, cursor: 'start' })).toBe(1)
+    expect(await ask({ lastEventId: second, cursor: 'x' })).toBe(1)
+    expect(await ask({ lastEventId: '', cursor: first })).toBe(2)
+    expect(await ask({ lastEventId: second, cursor: 'start' }, header)).toBe(2)
+    expect(await ask({ lastEventId: 'x' }, header)).toBe(2)
+    expect(await ask({ lastEventId: second }, { 'Last-Event-ID': '' })).toBe(1)
+    expect(await ask({ lastEventId: 'start' })).toBe(3)
+    expect(await ask({ lastEventId: 'x', cursor: first })).toBe('invalid_cursor')
+    expect(await ask({ lastEventId: first, status: 'done' })).toBe('invalid_cursor')
+    expect(await ask({ last_event_id: first })).toBe('invalid_request')
+  })
+
   test('rejects a cursor whose event is no longer in the log', async () => {
     const [ada, bob] = [await createUser(), await createUser()]
     await create(ada)

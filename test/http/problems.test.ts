@@ -3,7 +3,7 @@ import { connect } from '../../src/database/connect.ts'
 import { openDocket, PASSWORD } from '../support/fixtures.ts'
 import { until } from '../support/wait.ts'
 
-const docket = await openDocket({ CORS_ORIGINS: 'https://app.example.com' })
+const docket = await openDocket()
 const { call, createUser } = docket
 
 const JSON_TYPE = { 'Content-Type': 'application/json' }
@@ -43,30 +43,75 @@ describe('a request body', () => {
   test.each([
     'text/plain',
     'application/x-www-form-urlencoded',
+    'application/jsonp',
     'application/merge-patch+json',
     'application/json; charset=latin-1',
-    'application/json ; charset=utf-8',
+    'application/json; charset=utf-16',
+    'application/json; charset="utf-8"; charset=latin-1',
+    "application/json; charset='utf-8'",
+    'application/json; charset',
+    'application/json charset=utf-8',
+    'application/json, application/json',
+    'application /json',
     'x',
   ])('of type %s is rejected, also where every field is optional', async (type) => {
     const { token } = await createUser()
     for (const path of ['/accounts/login/', '/accounts/change/', '/accounts/logout/']) {
-      const response = await call('POST', path, { token, body: '{}', headers: { 'Content-Type': type } })
-      expect(response).toMatchObject({ status: 415, body: { code: 'unsupported_media_type' } })
+      const answer = await call('POST', path, { token, body: '{}', headers: { 'Content-Type': type } })
+      expect(answer).toMatchObject({ status: 415, body: { code: 'unsupported_media_type' } })
+      expect(answer.headers.get('Accept')).toBe('application/json')
     }
     const unknown = await call('POST', '/assignments/', { token: 'x', body: '{}', headers: { 'Content-Type': type } })
     expect(unknown).toMatchObject({ status: 401 })
   })
 
-  test.each(['application/json; charset=utf-8', 'Application/JSON;charset="UTF-8"'])(
-    'of type %s is accepted',
-    async (type) => {
+  test.each([
+    'application/json; charset=utf-8',
+    'Application/JSON;charset="UTF-8"',
+    'application/json;',
+    'application/json ; charset=utf-8',
+    'application/json;;charset=UTF8 ; ',
+    'application/json\t;\tcharset=utf-8',
+    'application/json; profile="https://example.com/a;b\\"c"; charset=utf-8',
+    'application/json;odata.metadata=minimal;IEEE754Compatible=true;charset=utf-8',
+    'application/json; charset="utf\\-8"; v=""',
+  ])('of type %s is accepted', async (type) => {
+    const { token } = await createUser()
+    const headers = { 'Content-Type': type }
+    const change = { token, body: { first_name: 'A' }, headers }
+    expect(await call('POST', '/accounts/change/', change)).toMatchObject({ status: 200, body: { first_name: 'A' } })
+    const invalid = await call('POST', '/accounts/change/', { token, body: { first_name: 1 }, headers })
+    expect(invalid).toMatchObject({ status: 400, body: { errors: [{ in: 'body', pointer: '/first_name' }] } })
+    expect(await call('POST', '/accounts/logout/', { token, body: {}, headers })).toMatchObject({ status: 204 })
+  })
+
+  test.each(['gzip', 'br', 'zstd', 'deflate, gzip', 'identity, GZIP', 'x'])(
+    'with Content-Encoding %s is rejected with the encoding that is accepted',
+    async (encoding) => {
       const { token } = await createUser()
-      const headers = { 'Content-Type': type }
-      expect(await call('POST', '/accounts/change/', { token, body: { first_name: 'A' }, headers })).toMatchObject({
-        status: 200,
-      })
+      const headers = { ...JSON_TYPE, 'Content-Encoding': encoding }
+      const answer = await call('POST', '/accounts/change/', { token, body: new Uint8Array([31, 139, 8, 0]), headers })
+      expect(answer).toMatchObject({ status: 415, body: { code: 'unsupported_media_type' } })
+      expect(answer.headers.get('Accept-Encoding')).toBe('identity')
+      expect(answer.headers.get('Accept')).toBeNull()
     },
   )
+
+  test.each(['identity', 'Identity', ''])('with Content-Encoding "%s" is accepted', async (encoding) => {
+    const { token } = await createUser()
+    const headers = { ...JSON_TYPE, 'Content-Encoding': encoding }
+    const change = { token, body: { first_name: 'A' }, headers }
+    expect(await call('POST', '/accounts/change/', change)).toMatchObject({ status: 200 })
+  })
+
+  test('of another type in a PATCH is rejected with Accept-Patch', async () => {
+    const { token } = await createUser()
+    const { body } = await call('POST', '/assignments/', { token, body: { name: 'x' } })
+    const headers = { 'Content-Type': 'application/json-patch+json' }
+    const answer = await call('PATCH', `/assignments/${body.id}/`, { token, body: '[]', headers })
+    expect(answer).toMatchObject({ status: 415 })
+    expect(answer.headers.get('Accept-Patch')).toBe('application/json')
+  })
 
   test('is not read when the query has a broken escape or is not UTF-8', async () => {
     for (const query of ['%', '=', 'a=1&=2', '%zz', 'a=%e0%a4%a', 'a=%ff']) {
@@ -82,7 +127,33 @@ test('a body is checked even if the route needs none', async () => {
   expect(await logout('{')).toMatchObject({ status: 400, body: { code: 'malformed_request' } })
   expect(await logout({ a: 1 })).toMatchObject({ status: 400, body: { errors: [{ in: 'body', pointer: '/a' }] } })
   expect(await logout(`"${'x'.repeat(300_000)}"`)).toMatchObject({ status: 413 })
+  expect(await logout('"x"')).toMatchObject({ status: 400, body: { code: 'malformed_request' } })
+  expect(await logout('[]')).toMatchObject({ status: 400, body: { code: 'malformed_request' } })
+  expect(await logout('0')).toMatchObject({ status: 400, body: { code: 'malformed_request' } })
   expect(await logout({})).toMatchObject({ status: 204 })
+})
+
+test.each([
+  ['null', 'application/json'],
+  ['null', 'application/x-www-form-urlencoded'],
+  ['""', 'application/json'],
+  ['""', 'text/plain;charset=UTF-8'],
+  ['\ufeff\t\r\n ', 'application/octet-stream'],
+  [' null\n', 'x'],
+  ['', 'application/json'],
+  [chunked('nu', 'll'), 'application/json'],
+  [chunked(), 'application/json'],
+])('a body of %j and type %s counts as none where none is expected', async (body, type) => {
+  const { token } = await createUser()
+  const headers = { 'Content-Type': type }
+  expect(await call('POST', '/accounts/logout/', { token, body, headers })).toMatchObject({ status: 204 })
+  expect(await call('GET', '/accounts/', { token })).toMatchObject({ status: 401 })
+})
+
+test('a body that counts as none deletes an assignment, too', async () => {
+  const { token } = await createUser()
+  const { body } = await call('POST', '/assignments/', { token, body: { name: 'x' } })
+  expect(await call('DELETE', `/assignments/${body.id}/`, { token, body: 'null' })).toMatchObject({ status: 204 })
 })
 
 test('an unknown query parameter is rejected by name', async () => {
@@ -140,31 +211,6 @@ test('an unsafe request id is replaced', async () => {
     expect(headers.get('X-Request-Id')).toMatch(/^[0-9a-f-]{36}$/)
     expect(body.request_id).toBe(headers.get('X-Request-Id'))
   }
-})
-
-describe('CORS', () => {
-  const preflight = (origin: string) =>
-    call('OPTIONS', '/accounts/', { headers: { Origin: origin, 'Access-Control-Request-Method': 'GET' } })
-
-  test('allows the origins in the settings', async () => {
-    const { status, headers } = await preflight('https://app.example.com')
-    expect(status).toBe(204)
-    expect(headers.get('Access-Control-Allow-Origin')).toBe('https://app.example.com')
-    expect(headers.get('Access-Control-Allow-Headers')).toContain('Authorization')
-    expect((await preflight('https://evil.example.com')).headers.get('Access-Control-Allow-Origin')).toBeNull()
-    const read = await call('GET', '/accounts/', { headers: { Origin: 'https://app.example.com' } })
-    expect(read.status).toBe(401)
-    expect(read.headers.get('Access-Control-Allow-Origin')).toBe('https://app.example.com')
-    expect(read.headers.get('Access-Control-Expose-Headers')).toBe('ETag,Link,Location,Retry-After,X-Request-Id')
-    expect(read.headers.get('Access-Control-Allow-Credentials')).toBeNull()
-  })
-
-  test('is off without CORS_ORIGINS', async () => {
-    const { call } = await openDocket()
-    const response = await call('OPTIONS', '/accounts/', { headers: { Origin: 'https://app.example.com' } })
-    expect(response.status).toBe(405)
-    expect([...response.headers.keys()].filter((name) => name.startsWith('access-control'))).toEqual([])
-  })
 })
 
 describe('a database that fails', () => {

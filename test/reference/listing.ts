@@ -15,6 +15,11 @@ const WORDS = [
   'Report',
   'RÉSUMÉ',
   'résumé',
+  'Re\u0301sume\u0301',
+  'İ\u0323zmir',
+  '각',
+  '\u1100\u1161\u11a8',
+  '\u212b',
   'Жук',
   'жук',
   'ΔΡΌΜΟΣ',
@@ -71,7 +76,8 @@ export function computeList(rows: Assignment[], caller: string, query: ListQuery
 function isIncluded(row: Assignment, caller: string, query: ListQuery) {
   const resolve = (person: string) => (person === 'me' ? caller : person)
   const iso = (time: string) => new Date(time).toISOString()
-  const terms = [...(query.search ?? '').matchAll(/"([^"]*)"|[^\s,"]+/g)].map(([term, phrase]) => fold(phrase ?? term))
+  const search = (query.search ?? '').replace(/[“”]/g, '"')
+  const terms = [...search.matchAll(/"([^"]*)"|[^\s,"]+/g)].map(([term, phrase]) => fold(phrase ?? term))
   return (
     [row.creator, row.assignee].includes(caller) &&
     (!query.status || query.status.split(',').includes(row.status)) &&
@@ -100,8 +106,9 @@ function sortKey(row: Assignment, field: string): string {
   return field === 'status' ? String(statuses.indexOf(row.status)) : String(row[field as 'created_at'])
 }
 
-/** Removes differences of case. Sigma has two lower cases, and İ has one of two characters. */
-const fold = (text: string) => text.replaceAll('İ', 'i').toLowerCase().replaceAll('ς', 'σ')
+/** Removes differences of case and normalization. Sigma has two lower cases, and İ becomes two characters. */
+const fold = (text: string) =>
+  text.normalize('NFC').toLowerCase().replaceAll('ς', 'σ').replaceAll('i\u0307', 'i').normalize('NFC')
 
 /** Returns values for each parameter of a list. */
 export function queryValues(now: number, [me, other, third]: [string, string, string]): Record<string, string[]> {
@@ -122,6 +129,12 @@ export function queryValues(now: number, [me, other, third]: [string, string, st
     search: [
       'REPORT',
       'résumé',
+      're\u0301sum',
+      'RE\u0301SUME\u0301',
+      'I\u0323\u0307zmi',
+      '\u1100\u1161\u11a8',
+      'a\u030a',
+      '“two pages”',
       'жук report',
       'Δρόμοσ',
       'ΔΡΌΜΟΣ',

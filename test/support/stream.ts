@@ -29,33 +29,40 @@ export function assignmentActions({ call, advance }: Docket) {
 /** Returns each event as its kind and version. */
 export const summarize = (events: Json[]) => events.map(({ kind, version }) => `${kind} ${version}`)
 
-/** One block of a stream of server-sent events. */
+/** One message of a stream of server-sent events. */
 export type Block = { event?: string; id?: string; data?: string; retry?: string; comment?: string }
 
-/** Reads a stream of server-sent events block by block (HTML standard, 9.2.6), and keeps the last id as a client does. */
+/** Reads a stream of server-sent events message by message, and keeps the last id as @microsoft/fetch-event-source does. */
 export function readStream(body: ReadableStream<Uint8Array> | null) {
   const reader = (body as ReadableStream<Uint8Array>).getReader()
   const decoder = new TextDecoder()
   let text = ''
   let lastId: string | undefined
 
-  /** Returns the next block; undefined when the stream ends or breaks. */
+  /** Returns the next message; undefined when the stream ends or breaks. Only one with data ends in a blank line. */
   async function next(): Promise<Block | undefined> {
+    const block: Block = {}
     for (;;) {
-      const end = text.indexOf('\n\n')
-      if (end >= 0) {
-        const block = parseBlock(text.slice(0, end))
-        text = text.slice(end + 2)
-        lastId = block.id ?? lastId
-        return block
+      const end = text.indexOf('\n')
+      const isEmpty = Object.keys(block).length === 0
+      if (end < 0) {
+        if (!isEmpty && text === '' && !block.event) return block
+        const { done, value } = await reader.read().catch(() => ({ done: true, value: undefined }))
+        if (done) return undefined
+        text += decoder.decode(value, { stream: true })
+        continue
       }
-      const { done, value } = await reader.read().catch(() => ({ done: true, value: undefined }))
-      if (done) return undefined
-      text += decoder.decode(value, { stream: true })
+      const line = text.slice(0, end)
+      if (!isEmpty && /^(:|retry:|event:)/.test(line)) return block
+      text = text.slice(end + 1)
+      if (line === '') return block
+      const [, name, value] = /^([^:]*):? ?(.*)$/.exec(line) as RegExpExecArray
+      block[(name || 'comment') as keyof Block] = value as string
+      lastId = block.id ?? lastId
     }
   }
 
-  /** Returns the next block with data. */
+  /** Returns the next message with data. */
   async function nextEvent(): Promise<Block | undefined> {
     for (;;) {
       const block = await next()
@@ -75,13 +82,4 @@ export function readStream(body: ReadableStream<Uint8Array> | null) {
   }
 
   return { next, nextEvent, take, lastId: () => lastId, cancel: () => reader.cancel() }
-}
-
-function parseBlock(text: string): Block {
-  return Object.fromEntries(
-    text.split('\n').map((line) => {
-      const [, name, value] = /^([^:]*):? ?(.*)$/.exec(line) as RegExpExecArray
-      return [name || 'comment', value]
-    }),
-  )
 }

@@ -49,7 +49,20 @@ describe('reading a wrong setting', () => {
     ['MAIL_FROM', 'Docket', 'Docket <no-reply@example.com>'],
     ['MAIL_FROM', 'a@b.example\r\nBcc: c@d.example', 'Docket <no-reply@example.com>'],
     ['CORS_ORIGINS', '*', 'https://app.example.com'],
-    ['CORS_ORIGINS', 'https://a.example/', 'https://app.example.com'],
+    ['CORS_ORIGINS', 'https://*.example.com', 'without wildcards'],
+    ['CORS_ORIGINS', 'https://a.example//', 'https://app.example.com'],
+    ['CORS_ORIGINS', 'https://a.example/app', 'https://app.example.com'],
+    ['CORS_ORIGINS', 'https://a.example?x', 'https://app.example.com'],
+    ['CORS_ORIGINS', 'https://user:secret@a.example', 'https://app.example.com'],
+    ['CORS_ORIGINS', 'https:a.example', 'https://app.example.com'],
+    ['CORS_ORIGINS', 'a.example', 'https://app.example.com'],
+    ['CORS_ORIGINS', 'localhost:5173', 'https://app.example.com'],
+    ['CORS_ORIGINS', 'null', 'https://app.example.com'],
+    ['CORS_ORIGINS', 'https://a.example,file://x', 'https://app.example.com'],
+    ['CORS_ORIGINS', 'file:///', 'https://app.example.com'],
+    ['CORS_ORIGINS', 'capacitor://', 'https://app.example.com'],
+    ['CORS_ORIGINS', 'capacitor://localhost/x', 'https://app.example.com'],
+    ['CORS_ORIGINS', 'https://a.example:99999', 'https://app.example.com'],
     ['CORS_ORIGINS', 'https://a.example;https://b.example', 'https://app.example.com'],
     ['PUBLIC_URL', 'example.com', 'https://example.com/docket'],
     ['PUBLIC_URL', '/docket', 'https://example.com/docket'],
@@ -91,4 +104,22 @@ describe('reading a wrong setting', () => {
   test('requires MAIL_FROM with RESEND_API_KEY', () => {
     expect(() => readSettings({ RESEND_API_KEY: 're_secret' })).toThrow(/^MAIL_FROM is required with RESEND_API_KEY/)
   })
+})
+
+test.each([
+  ['https://A.example/', 'https://a.example'],
+  ['HTTPS://a.example:443', 'https://a.example'],
+  ['http://a.example:80/', 'http://a.example'],
+  ['http://a.example:443', 'http://a.example:443'],
+  ['https://exämple.com', 'https://xn--exmple-cua.com'],
+  ['http://[::1]:5173', 'http://[::1]:5173'],
+  ['Capacitor://Localhost/', 'capacitor://localhost'],
+  ['tauri://localhost', 'tauri://localhost'],
+  ['ionic://localhost', 'ionic://localhost'],
+  ['app://obsidian.md', 'app://obsidian.md'],
+  ['my.app+x-1://host:80', 'my.app+x-1://host:80'],
+  ['chrome-extension://abcdef', 'chrome-extension://abcdef'],
+  ['moz-extension://0a1b2c3d-0000-4000-8000-000000000000', 'moz-extension://0a1b2c3d-0000-4000-8000-000000000000'],
+])('CORS_ORIGINS takes %s as %s', (given, origin) => {
+  expect(readSettings({ CORS_ORIGINS: `${given} ,` }).CORS_ORIGINS).toEqual([origin])
 })
