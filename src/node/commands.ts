@@ -58,10 +58,9 @@ function toHyperdriveUrl(databaseUrl: string): string {
       'The Worker on this machine reaches its database over TCP at one host. Set DATABASE_URL to a URL such as postgres://user:password@127.0.0.1:5432/name, or leave it out to use the embedded PostgreSQL.',
     )
   }
-  const { PGUSER, PGPASSWORD } = process.env
-  url.username ||= encodeURIComponent(PGUSER || userInfo().username)
+  url.username ||= encodeURIComponent(userInfo().username)
   // A server that trusts its clients does not look at the password.
-  url.password ||= encodeURIComponent(PGPASSWORD || 'none')
+  url.password ||= 'none'
   if (url.pathname.length <= 1) url.pathname = url.username
   return url.href
 }

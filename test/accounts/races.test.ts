@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { hashCode, newCode } from '../../src/accounts/codes.ts'
 import { newId } from '../../src/crypto.ts'
 import { password_resets, signups, users } from '../../src/database/schema.ts'
-import { openDocket, PASSWORD, PREFERRED } from '../support/fixtures.ts'
+import { fewerOnWorkers, openDocket, PASSWORD, PREFERRED } from '../support/fixtures.ts'
 
 const { call, logIn, createUser, db, drain, resend, clock, passwordHash } = await openDocket()
 
@@ -49,15 +49,17 @@ test('20 concurrent codes of one address make one account', async () => {
   expect(await db.select().from(signups).where(sql`lower(email) = 'many@example.com'`)).toEqual([])
 })
 
-test('one of ten concurrent resets with the same code sets the password', async () => {
+test('one of several concurrent resets with the same code sets the password', async () => {
   const { id, email } = await createUser()
   const code = newCode()
   const expires_at = new Date(clock.now + 60_000).toISOString()
   await db.insert(password_resets).values({ user_id: id, code_hash: hashCode(code) as Uint8Array, expires_at })
-  const responses = await inParallel(10, (index) =>
+  // An isolate derives one key at a time, and refuses those that would wait too long.
+  const resets = fewerOnWorkers(10)
+  const responses = await inParallel(resets, (index) =>
     call('POST', '/accounts/password-reset/verify/', { body: { code, new_password: `${NEW} ${index}` } }),
   )
-  expect(statuses(responses)).toEqual([200, ...Array(9).fill(400)])
+  expect(statuses(responses)).toEqual([200, ...Array(resets - 1).fill(400)])
   const winner = responses.findIndex(({ status }) => status === 200)
   expect(await logIn(email, `${NEW} ${winner}`)).toMatchObject({ status: 200 })
 })

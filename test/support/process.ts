@@ -7,6 +7,9 @@ import { expect, onTestFinished } from 'vitest'
 /** The program of the server. */
 export const entry = new URL('../../src/node.ts', import.meta.url).pathname
 
+/** Compiled sources, which spare each server half of its start. */
+const compileCache = new URL('../../node_modules/.cache/docket-test', import.meta.url).pathname
+
 /** Creates a folder that is removed after the test. */
 export async function temporaryFolder() {
   const folder = await mkdtemp(join(tmpdir(), 'docket-test-'))
@@ -27,7 +30,7 @@ export function startServer(
   { command = process.execPath, args: first, cwd }: Program = { args: [entry] },
 ) {
   const { PATH = '', HOME = '' } = process.env
-  const env = { PATH, HOME, PORT: '0', ...environment }
+  const env = { PATH, HOME, PORT: '0', NODE_COMPILE_CACHE: compileCache, ...environment }
   const child = spawn(command, [...first, ...args], { env, ...(cwd && { cwd }) })
   const exitCode = new Promise<number | null>((resolve) => child.once('close', resolve))
   let output = ''
