@@ -174,7 +174,7 @@ function reasonsToReject(operation: Operation, { url, headers, body }: SentReque
   if (method === 'GET') return reasons
   if (!body) return schema ? [...reasons, 'it has no body'] : reasons
   const type = headers.find(([name]) => name === 'Content-Type')?.[1] ?? ''
-  if (body.length > 0 && !/^application\/json *(; *charset="?utf-8"? *)?$/i.test(type))
+  if (body.length > 0 && !/^application\/json *(; *(charset=(utf-?8|"utf-?8"))? *)*$/i.test(type))
     reasons.push(`its body is ${type}`)
   if (body.length > 262_144) reasons.push('its body is too large')
   const value = parseJson(body)
