@@ -90,7 +90,7 @@ BEGIN
   EXECUTE format($create$
     CREATE FUNCTION address_key(address text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
     DECLARE
-      key CONSTANT text := lower(btrim(address, E' \t\n\r\f\v') COLLATE "C");
+      key CONSTANT text := lower(btrim(address, E' \t\n\r\f\v\u0085\u00a0\u00ad\u061c\u1680\u180e\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u202f\u205f\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\u3000\ufeff') COLLATE "C");
       domain text;
     BEGIN
       IF octet_length(key) = char_length(key) THEN

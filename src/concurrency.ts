@@ -29,13 +29,13 @@ type LimiterOptions = {
  */
 export function createLimiter({ concurrency, maxWait, taskSeconds, overloadMessage }: LimiterOptions) {
   const shortestTask = (taskSeconds ?? 0) / 2
-  const places = typeof concurrency === 'number' ? () => concurrency : concurrency
+  const maxRunning = typeof concurrency === 'number' ? () => concurrency : concurrency
   const queue = new Set<() => void>()
   let running = 0
   let estimate = taskSeconds
 
   async function waitForStart() {
-    const expectedWait = estimate === undefined ? 0 : ((queue.size + 1) / places()) * estimate
+    const expectedWait = estimate === undefined ? 0 : ((queue.size + 1) / maxRunning()) * estimate
     if (expectedWait > maxWait) throw new OverloadError(overloadMessage, expectedWait)
     let timer: ReturnType<typeof setTimeout> | undefined
     await new Promise<void>((resolve, reject) => {
@@ -49,7 +49,7 @@ export function createLimiter({ concurrency, maxWait, taskSeconds, overloadMessa
   function startNext() {
     running--
     for (const next of queue) {
-      if (running >= places()) return
+      if (running >= maxRunning()) return
       running++
       queue.delete(next)
       next()
@@ -57,7 +57,7 @@ export function createLimiter({ concurrency, maxWait, taskSeconds, overloadMessa
   }
 
   return async <T>(task: () => PromiseLike<T>): Promise<T> => {
-    if (running < places()) running++
+    if (running < maxRunning()) running++
     else await waitForStart()
     const start = performance.now()
     try {

@@ -132,7 +132,7 @@ function problemOfDatabaseUrl(value: string): string | undefined {
 
 /**
  * Returns an origin of any scheme as it is compared: in lower case, without a trailing slash and the default port. Returns
- * undefined for a text that is none. URL knows no origin of a scheme such as `capacitor:`.
+ * undefined for any other text. URL knows no origin of a scheme such as `capacitor:`.
  */
 export function normalizeOrigin(value: string): string | undefined {
   const [, scheme, host] =

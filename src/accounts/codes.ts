@@ -5,8 +5,11 @@ const CROCKFORD = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 /** Returns a one-time code: 80 random bits in Crockford's base 32, such as `7KQ2-M9XD-4HRT-V8CW`. */
 export const newCode = () => randomString(CROCKFORD, 16).replace(/(.{4})(?=.)/g, '$1-')
 
+/** The longest text that is normalized as a code: ICU takes quadratic time for many combining marks. */
+const MAX_LENGTH = 64
+
 /**
- * What may surround the characters of a typed code: punctuation with all dashes and quotes, white space, and characters that
+ * The characters that may surround those of a typed code: punctuation with all dashes and quotes, white space, and characters that
  * cannot be seen. Japanese keyboards type `ー` for a dash, and a terminal frames a printed mail with lines.
  */
 const NOISE =
@@ -18,7 +21,9 @@ const NOISE =
  * as 1.
  */
 export function hashCode(typed: string): Uint8Array | undefined {
-  const letters = typed.replace(NOISE, '').normalize('NFKC').toUpperCase()
+  const visible = typed.replace(NOISE, '')
+  if (visible.length > MAX_LENGTH) return undefined
+  const letters = visible.normalize('NFKC').toUpperCase()
   const code = letters.replaceAll('O', '0').replace(/[IL]/g, '1')
   return /^[0-9A-HJKMNP-TV-Z]{16}$/.test(code) ? sha256(code) : undefined
 }

@@ -79,7 +79,7 @@ const namedAssignee = sql`
  */
 const lockedTarget = sql`
   advisory_lock as materialized (
-    select pg_advisory_xact_lock(hashtextextended(${placeholder('id')}::text, 0)) from caller
+    select pg_advisory_xact_lock(hashtextextended(${placeholder('id')}::uuid::text, 0)) from caller
   ), target as (
     select a.*,
       case

@@ -23,7 +23,7 @@ export type OpenerOptions = {
 /** Settings that every pooler knows. The code relies on these formats. */
 const FORMATS = { DateStyle: 'ISO, MDY', TimeZone: 'UTC', standard_conforming_strings: 'on' }
 
-// What the code relies on as well, and some poolers refuse.
+// Other settings that the code relies on. Some poolers refuse them.
 const SESSION = {
   IntervalStyle: 'postgres',
   extra_float_digits: '1',

@@ -31,7 +31,8 @@ type MigrateOptions = {
 
 /**
  * Migrates a database to the schema of this code, and returns how it stores the event log. `historyDays` is the retention of
- * the log; without it all events are kept. Concurrent migrations wait for each other. Throws a MigrationError if the database is not one that Docket can use, or if the wait is too long.
+ * the log; without it all events are kept. Concurrent migrations wait for each other. Throws a MigrationError if Docket cannot
+ * use the database, or if the wait is too long.
  *
  * Nearly all of it is one transaction, which holds the lock. So a migration is done or not done, and its lock ends with it,
  * also behind a pooler, where a lock of the session would stay with a connection that others use.

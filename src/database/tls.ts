@@ -8,8 +8,8 @@ import { type Host, InvalidDatabaseUrl, type Tls } from './url.ts'
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])
 
 /**
- * Opens a socket with or without TLS, as the URL says. postgres.js would verify a certificate for an address, and not for a
- * name, as one of "localhost", and would ignore root certificates. Unix sockets never have TLS, as in libpq.
+ * Opens a socket with or without TLS, as the URL says. For an IP address, postgres.js would verify the certificate
+ * as one of "localhost", and it would ignore root certificates. Unix sockets never have TLS, as in libpq.
  */
 export const openTlsSocket: OpenSocket = async (host, settings, timeout) => {
   if (host.isSocket || settings.mode === 'disable') return guard(await connectTo(host, timeout))

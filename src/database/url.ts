@@ -66,17 +66,22 @@ const IGNORED = new Set(
   pool_max_conns pool_min_conns pool_min_idle_conns pool_max_conn_lifetime pool_max_conn_lifetime_jitter
   pool_max_conn_idle_time pool_health_check_period default_query_exec_mode statement_cache_capacity
   description_cache_capacity prepared_statement_cache_size command_timeout
-  adapter timeout checkout_timeout reaping_frequency prepared_statements advisory_locks conn_max_age`.split(/\s+/),
+  adapter timeout binary_parameters checkout_timeout reaping_frequency prepared_statements advisory_locks conn_max_age`.split(
+    /\s+/,
+  ),
 )
 
 // How clients are told that a pooler does not support prepared statements: Prisma, asyncpg, JDBC, Rails and postgres.js.
 const UNPREPARED = [
   ['pgbouncer', 'true'],
+  ['pgbouncer', '1'],
   ['statement_cache_size', '0'],
   ['prepared_statement_cache_size', '0'],
   ['preparethreshold', '0'],
   ['prepared_statements', 'false'],
   ['prepare', 'false'],
+  ['default_query_exec_mode', 'exec'],
+  ['default_query_exec_mode', 'simple_protocol'],
 ] as const
 
 // Options of libpq that choose or secure the connection: without them it would be another one than was meant.
@@ -86,7 +91,7 @@ const ESCAPES = 'Write / as %2F, ? as %3F, # as %23 and @ as %40 in its parts, f
 
 /** Parses a connection URI as libpq defines it (PostgreSQL's manual, 34.1.1.2). Throws an InvalidDatabaseUrl. */
 export function parseDatabaseUrl(url: string): DatabaseUrl {
-  const parts = /^postgres(?:ql)?:\/\/(?:([^/?#]*)@)?([^/?#@]*)(?:\/([^?#@]*))?(?:\?([^#]*))?$/i.exec(url)
+  const parts = /^postgres(?:ql)?:\/\/(?:([^/?#]*)@)?([^/?#@]*)(?:\/([^?#@]*))?(?:\?([^#]*))?$/i.exec(url.trim())
   if (!parts) fail(ESCAPES)
   const [, login = '', authority = '', path = '', query = ''] = parts
   const options = readQuery(query)
@@ -109,7 +114,7 @@ export function parseDatabaseUrl(url: string): DatabaseUrl {
     password: take('password') ?? decode(password.join(':')),
     database: take('dbname') ?? (decode(path) || undefined),
     tls: readTls(take),
-    isPrepared: !UNPREPARED.some(([name, value]) => options.get(name) === value),
+    isPrepared: !UNPREPARED.some(([name, value]) => options.get(name)?.toLowerCase() === value),
     connectTimeout: seconds('connect_timeout', take('connect_timeout')),
     parameters: readParameters(options),
   }
@@ -245,7 +250,7 @@ function version(name: string, value: string | undefined) {
   return known.find((item) => item.toLowerCase() === word)
 }
 
-/** Returns a value in lower case, as people write them in both, or fails if it is none of the allowed ones. */
+/** Returns a value in lower case. Fails if it is not one of the allowed ones. */
 function choice(name: string, value: string | undefined, allowed: string[]): string | undefined {
   const word = value?.toLowerCase()
   if (word !== undefined && !allowed.includes(word)) {
@@ -263,14 +268,14 @@ function seconds(name: string, value: string | undefined): number | undefined {
 /** Returns the parameters that are the server's. It refuses the ones that it does not know. */
 function readParameters(options: Map<string, string>): Record<string, string> {
   const rest = [...options].filter(([name, value]) => !IGNORED.has(name) && value !== '')
-  const renamed: Record<string, string> = { applicationname: 'application_name' }
+  const renamed = new Map([['applicationname', 'application_name']])
   for (const [name] of rest) {
     if (!/^[a-z_][\w.]*$/.test(name)) fail('A parameter after the question mark has no valid name.')
   }
   // Written with a plus for the space, as in a form: -c+name=value.
   return Object.fromEntries(
     rest.map(([name, value]) => [
-      renamed[name] ?? name,
+      renamed.get(name) ?? name,
       name === 'options' ? value.replace(/\+(?=-)|(?<=-c)\+/g, ' ') : value,
     ]),
   )

@@ -46,7 +46,7 @@ function rejectBroken(error: unknown): never {
   throw error instanceof Problem ? error : new Problem('malformed_request', { detail: 'The body ended too early.' })
 }
 
-/** Tells whether a body says no more than none. Clients send `null` or `""` when they have nothing to send. */
+/** Tells whether a body counts as no body. Clients send `null` or `""` when they have nothing to send. */
 const isBlank = (bytes: Uint8Array) => ['', 'null', '""'].includes(new TextDecoder().decode(bytes).trim())
 
 /** Throws 415, with the types or encodings that are accepted (RFC 9110, 15.5.16), unless the body is uncompressed JSON. */

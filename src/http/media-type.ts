@@ -4,7 +4,7 @@ type MediaType = { type: string; parameters: [name: string, value: string][] }
 const TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 const PARAMETER = new RegExp(`^[ \\t]*;[ \\t]*(?:(${TOKEN})=(?:(${TOKEN})|"((?:[^"\\\\]|\\\\.)*)"))?`)
 
-/** Parses a `Content-Type`: parameters in any order, quoted or empty. Returns undefined for a text that is none. */
+/** Parses a `Content-Type`: parameters in any order, quoted or empty. Returns undefined for any other text. */
 export function parseMediaType(header: string): MediaType | undefined {
   const type = new RegExp(`^${TOKEN}/${TOKEN}`).exec(header.trim())?.[0]
   if (!type) return undefined

@@ -18,7 +18,7 @@ export function baseUrl(c: Request): string {
 export const publicPath = ({ env: { settings } }: Request, path: string): string =>
   settings.PUBLIC_URL ? new URL(settings.PUBLIC_URL + path).pathname : path
 
-/** Tells whether the client's own connection is HTTPS. If nobody says so, it is not. */
+/** Tells whether the client's own connection is HTTPS. Without any information it is not. */
 export function isHttps(c: Request): boolean {
   const scheme = forwardedScheme(c) ?? c.env.settings.PUBLIC_URL?.split(':')[0]
   return c.env.isHttps ?? scheme === 'https'

@@ -11,7 +11,7 @@ export const text = (min: number, max: number) =>
     .refine((value) => [...value].length >= min && [...value].length <= max, `Must be ${min} to ${max} characters long`)
     .openapi({ minLength: min, maxLength: max })
 
-/** What nobody can see: spaces, controls, marks without a letter, fillers, the blank of braille and the null of music. */
+/** Invisible characters: spaces, controls, marks without a letter, fillers, the blank of braille and the null of music. */
 const INVISIBLE =
   /[\p{Z}\p{Cc}\p{Cf}\p{Cs}\p{M}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}\u{2800}\u{1D159}]/gu
 

@@ -30,7 +30,9 @@ export function createMailer(
   return async ({ to, subject, text, html }) => {
     // The same for every attempt, so that a mail is not sent twice if only the first response was lost.
     const idempotencyKey = crypto.randomUUID()
-    const recipient = toAsciiAddress(to) ?? to
+    // An imported address may have white space around it.
+    const address = to.trim()
+    const recipient = toAsciiAddress(address) ?? address
     const deadline = Date.now() + DEADLINE_MS
     for (let attempt = 1, pause = firstPause; ; attempt++, pause *= 2) {
       const signal = AbortSignal.timeout(Math.min(TIMEOUT_MS, Math.max(1, deadline - Date.now())))
@@ -38,7 +40,7 @@ export function createMailer(
       const { data, error, headers } = await resend.emails.send({ from, to: recipient, subject, text, html }, options)
       if (data) return
       // Mails that were refused together do not come again together.
-      const wait = Math.max(toldWait(headers), pause) + (Math.random() * pause) / 2
+      const wait = Math.max(retryAfterMs(headers), pause) + (Math.random() * pause) / 2
       if (!isTemporary(error) || attempt === MAX_ATTEMPTS || Date.now() + wait > deadline) {
         throw new MailError(`Resend did not accept the mail: ${error?.name} (${error?.statusCode ?? 'no response'})`)
       }
@@ -56,7 +58,7 @@ function isTemporary(error: ErrorResponse | null): boolean {
 }
 
 /** Returns the milliseconds that a `Retry-After` (RFC 9110, 10.2.3) tells to wait; 0 without one. */
-function toldWait(headers: Record<string, string> | null): number {
+function retryAfterMs(headers: Record<string, string> | null): number {
   const value = headers?.['retry-after'] ?? ''
   const wait = /^\d/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now()
   return Number.isFinite(wait) ? Math.max(0, wait) : 0

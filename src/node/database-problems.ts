@@ -98,6 +98,11 @@ const advices: Advice[] = [
     /for database/i,
     'Its user may not create a schema. Make it the owner: alter database NAME owner to USER, or: grant create on database NAME to USER',
   ],
+  [
+    /^23505$/,
+    /users_email_key/,
+    'Two accounts have the same e-mail address in different spellings: other white space around it, or an internationalized domain and its punycode. Change one of them, and migrate again.',
+  ],
   [/^42501$/, /must be owner/i, 'Another user owns the tables. Migrate with the user that migrated before.'],
   [
     /^42501$/,

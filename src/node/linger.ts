@@ -38,7 +38,7 @@ export function lingerAfter(request: IncomingMessage, response: ServerResponse) 
       Reflect.deleteProperty(socket, 'destroySoon')
       if (isLast) socket.destroySoon()
     })
-    // Whoever read the request would pause it.
+    // A handler that was reading the request would pause it.
     request.removeAllListeners('data').resume()
   })
 }

@@ -44,7 +44,9 @@ const formats = new Map<string, Intl.DateTimeFormat>()
 /** Returns the format `1/31/2026, 13:05:09`. */
 function formatOf(timeZone: string): Intl.DateTimeFormat {
   const numeric = 'numeric' as const
-  const known = formats.get(timeZone)
+  // Intl ignores case, so another spelling must not add another format.
+  const key = timeZone.toLowerCase()
+  const known = formats.get(key)
   if (known) return known
   const time = { hour: numeric, minute: numeric, second: numeric, hourCycle: 'h23' as const }
   const options = {
@@ -56,6 +58,6 @@ function formatOf(timeZone: string): Intl.DateTimeFormat {
     day: numeric,
   }
   const format = new Intl.DateTimeFormat('en', { ...options, ...time })
-  formats.set(timeZone, format)
+  formats.set(key, format)
   return format
 }

@@ -36,6 +36,11 @@ test.each(['', '7KQ2-M9XD-4HRT', `${CODE}-7`, '7KQ2-M9XD-4HRT-V8CÉ', '7KQ2-M9XD
   },
 )
 
+// Normalizing such a text would block the thread for seconds.
+test('a long text of combining marks is no code', { timeout: 2_000 }, () => {
+  expect(hashCode('\u0301\u0316'.repeat(65_000))).toBeUndefined()
+})
+
 test('a new code is read as itself', () => {
   for (let count = 0; count < 100; count++) expect(hashCode(newCode())).toBeDefined()
 })

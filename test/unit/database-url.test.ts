@@ -23,6 +23,10 @@ describe('parses', () => {
     ['postgres:///d?host=db&hostaddr=10.0.0.1', ['10.0.0.1 5432']],
   ])('the hosts of %s', (url, hosts) => expect(hostsOf(url)).toEqual(hosts))
 
+  test('a URL with white space around it', () => {
+    expect(parseDatabaseUrl(' postgres://u:p@h/d\r\n')).toEqual(parseDatabaseUrl('postgres://u:p@h/d'))
+  })
+
   test('the login and the database, decoded', () => {
     expect(parseDatabaseUrl('postgres://a%40b:p%2F%3A:@h/d%20x')).toMatchObject({
       user: 'a@b',
