@@ -1,8 +1,9 @@
--- fold() ignores Unicode normalization: what it was before becomes fold_case().
+-- fold() ignores Unicode normalization: what it was before becomes fold_case(). Functions that others call are named with their
+-- schema, because autovacuum and pg_restore compute indexes without a search path.
 DO $$
 BEGIN
   EXECUTE format(
-    'CREATE FUNCTION fold_case(text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS %L',
+    'CREATE FUNCTION public.fold_case(text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS %L',
     (SELECT prosrc FROM pg_proc WHERE oid = 'fold(text)'::regprocedure)
   );
 END $$;
@@ -14,8 +15,8 @@ CREATE OR REPLACE FUNCTION fold(text) RETURNS text LANGUAGE sql IMMUTABLE PARALL
   SELECT CASE
     WHEN octet_length($1) = char_length($1) THEN lower($1 COLLATE "C")
     WHEN $1 COLLATE "C" !~ '[^\u0001-\u012f\u0131-\u02ff\u0388-\u0482\u048a-\u04ff\u1e00-\u1eff\u200d\u2010-\u2027\u20ac\u2190-\u21ff\u2500-\u27bf\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fff\uac00-\ud7a3\ufe0f\U0001F300-\U0001FAFF]'
-      THEN fold_case($1)
-    ELSE normalize(replace(fold_case(normalize($1, NFC)), 'i' || chr(775), 'i'), NFC)
+      THEN public.fold_case($1)
+    ELSE normalize(replace(public.fold_case(normalize($1, NFC)), 'i' || chr(775), 'i'), NFC)
   END
 $$;
 --> statement-breakpoint
@@ -25,7 +26,7 @@ UPDATE "assignment_search" SET "text" = fold("name") || '"' || fold("description
 WHERE "assignments"."id" = "assignment" AND "text" <> fold("name") || '"' || fold("description");
 --> statement-breakpoint
 -- Punycode (RFC 3492, 6.3) of a label that is not ASCII.
-CREATE FUNCTION punycode(label text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+CREATE FUNCTION public.punycode(label text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
   digits CONSTANT text := 'abcdefghijklmnopqrstuvwxyz0123456789';
   codes CONSTANT int[] := ARRAY(SELECT ascii(substr(label, place, 1)) FROM generate_series(1, char_length(label)) AS place);
@@ -103,7 +104,7 @@ BEGIN
       END IF;
       RETURN left(key, -char_length(domain)) || (
         SELECT string_agg(
-          CASE WHEN octet_length(label) = char_length(label) THEN label ELSE 'xn--' || punycode(label) END, '.' ORDER BY place
+          CASE WHEN octet_length(label) = char_length(label) THEN label ELSE 'xn--' || public.punycode(label) END, '.' ORDER BY place
         )
         FROM string_to_table(
           replace(normalize(lower(

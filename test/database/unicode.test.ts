@@ -30,3 +30,18 @@ test('fold() gives one result for all spellings of a letter with marks, in both 
 test('fold() and address_key() give null for null', async () => {
   expect(await db`select fold(null) as a, address_key(null) as b`).toEqual([{ a: null, b: null }])
 })
+
+test('maintenance computes the indexes of names and addresses', async () => {
+  const id = '01986f5e-7c00-7000-8000-0123456789ab'
+  await db`insert into users (id, email, first_name, last_name, password, created_at, updated_at)
+    values (${id}, 'ada@bücher.example', 'A', 'L', '', now(), now())`
+  await db`insert into assignments (id, name, description, status, assignee, creator, created_at, updated_at, version)
+    values (${id}, 'Ωmega Ⴀ 𐐀 é', '', 'todo', ${id}, ${id}, now(), now(), 1)`
+  // Autovacuum has no search path since PostgreSQL 17, and pg_restore has none.
+  await db`set search_path = pg_catalog`
+  await db`analyze public.users`
+  await db`vacuum analyze public.assignments`
+  await db`reindex table public.users`
+  await db`reindex table public.assignments`
+  await db`reset search_path`
+})
