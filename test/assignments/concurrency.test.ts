@@ -1,9 +1,11 @@
 import { eq, sql } from 'drizzle-orm'
 import { describe, expect, test } from 'vitest'
+import { connect } from '../../src/database/connect.ts'
 import { assignments } from '../../src/database/schema.ts'
 import { fewerOnWorkers, openDocket } from '../support/fixtures.ts'
+import { until } from '../support/wait.ts'
 
-const { call, createUser, db } = await openDocket()
+const { call, createUser, db, url } = await openDocket()
 const { token } = await createUser()
 
 const create = (body: object) => call('POST', '/assignments/', { token, body })
@@ -39,13 +41,10 @@ describe('concurrent requests', () => {
 
   test('log their events in the order of the versions', async () => {
     const made = await Promise.all(Array.from({ length: 6 }, () => create({ name: 'x' })))
-    /** Returns an id in letters of both cases, which depend on the client. */
-    const spell = (id: string, client: number) =>
-      [...id].map((letter, index) => ((client >> (index % 5)) & 1 ? letter.toUpperCase() : letter)).join('')
     // Many clients for few assignments: each waits while others already wait.
     const changeOften = async (client: number) => {
       for (let round = 0; round < fewerOnWorkers(25); round++) {
-        const id = spell(made[(client + round) % made.length]?.body.id, client)
+        const id = made[(client + round) % made.length]?.body.id
         expect(await patch(id, { description: `${round} of ${client}` })).toMatchObject({ status: 200 })
       }
     }
@@ -56,6 +55,28 @@ describe('concurrent requests', () => {
         from assignment_events
       ) as events where position <= previous`)
     expect(unordered).toEqual([])
+  })
+
+  test('take the same lock in whatever case they write the id', async () => {
+    const { body: made } = await create({ name: 'x' })
+    const holder = connect(url, { max: 1 })
+    /** Returns the advisory lock of a change that waits for the row. */
+    const lockOfChange = async (id: string) => {
+      await holder.db.execute('begin')
+      await holder.db.select().from(assignments).where(eq(assignments.id, made.id)).for('update')
+      const change = patch(id, { description: 'y' })
+      const locks = await until(async () => {
+        const locks = await db.execute(sql`
+          select classid, objid from pg_locks join pg_stat_activity using (pid)
+          where locktype = 'advisory' and granted and wait_event_type = 'Lock' and datname = current_database()`)
+        return locks.length > 0 && locks
+      })
+      await holder.db.execute('rollback')
+      expect(await change).toMatchObject({ status: 200 })
+      return locks
+    }
+    expect(await lockOfChange(made.id.toUpperCase())).toEqual(await lockOfChange(made.id))
+    await holder.close()
   })
 
   test('that change and delete an assignment end with its deletion', async () => {
