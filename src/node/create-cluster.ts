@@ -47,7 +47,7 @@ function explain(error: unknown, dataDir: string, isWritable: boolean): StartupE
   if (error instanceof StartupError) return error
   return isWritable
     ? new StartupError(
-        `PostgreSQL could not create a cluster in ${dataDir}: ${reasonOf(error)}\nSet DATA_DIR to another folder, or DATABASE_URL to a PostgreSQL that runs elsewhere.`,
+        `PostgreSQL could not create a cluster in ${dataDir}: ${reasonOf(error)}\nSet DATA_DIR to another folder, start Docket as another user, or set DATABASE_URL to a PostgreSQL that runs elsewhere.`,
       )
     : notWritable(dataDir, error)
 }

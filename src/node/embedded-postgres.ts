@@ -34,10 +34,15 @@ export async function openEmbeddedPostgres(dataDir: string): Promise<{ url: stri
   await removeForeignPidFile(join(home, 'cluster'))
 
   const deadline = Date.now() + MAX_WAIT_MS
+  let hasStarted = false
   for (;;) {
     const attempt = await tryOpen(tools, home, password)
     if ('lock' in attempt) return useCluster(tools, home, password, attempt)
-    if (Date.now() > deadline) throw await explainFailure(tools, name, attempt.failure)
+    hasStarted ||= attempt.hasStarted
+    if (Date.now() > deadline) {
+      if (hasStarted && attempt.failure.kind === 'no connection') await stopCluster(tools, home).catch(() => {})
+      throw await explainFailure(tools, name, attempt.failure)
+    }
     await delay(200)
   }
 }
@@ -66,13 +71,17 @@ type Failure =
   | { kind: 'no connection'; error: unknown }
   | { kind: 'not started'; error: unknown; log: string }
 
-async function tryOpen(tools: PostgresTools, home: string, password: string): Promise<Opened | { failure: Failure }> {
+type Attempt = Opened | { failure: Failure; hasStarted: boolean }
+
+async function tryOpen(tools: PostgresTools, home: string, password: string): Promise<Attempt> {
   const cluster = join(home, 'cluster')
-  const failure = (await findRunning(cluster)) ? undefined : await start(tools, home)
+  const wasRunning = (await findRunning(cluster)) !== undefined
+  const failure = wasRunning ? undefined : await start(tools, home)
+  const hasStarted = !wasRunning && failure === undefined
   const running = await findRunning(cluster)
-  if (!running) return { failure: failure ?? { kind: 'in use' } }
+  if (!running) return { failure: failure ?? { kind: 'in use' }, hasStarted }
   const result = await takeLock(urlOf(running.port, password, 'postgres'))
-  return 'lock' in result ? { ...running, ...result } : result
+  return 'lock' in result ? { ...running, ...result } : { ...result, hasStarted }
 }
 
 /** Starts the cluster. Fails, for example, if another start was faster. */
@@ -127,7 +136,7 @@ async function takeLock(url: string): Promise<{ lock: postgres.Sql } | { failure
 async function useCluster(tools: PostgresTools, home: string, password: string, { pid, port, lock }: Opened) {
   const stop = async () => {
     await lock.end({ timeout: 1 })
-    await tools.run('pg_ctl', ['-D', join(home, 'cluster'), '-m', 'fast', '-w', 'stop']).catch(() => stopProcess(pid))
+    await stopCluster(tools, home).catch(() => stopProcess(pid))
   }
   try {
     const existing = await lock`select from pg_database where datname = 'docket'`
@@ -138,6 +147,9 @@ async function useCluster(tools: PostgresTools, home: string, password: string, 
   }
   return { url: urlOf(port, password, 'docket'), stop }
 }
+
+const stopCluster = ({ run }: PostgresTools, home: string) =>
+  run('pg_ctl', ['-D', join(home, 'cluster'), '-m', 'fast', '-w', 'stop'])
 
 /** Stops PostgreSQL where its folder was moved or removed, so that `pg_ctl` does not find it. */
 async function stopProcess(pid: number) {
@@ -153,7 +165,7 @@ async function explainFailure(tools: PostgresTools, name: string, failure: Failu
   if (failure.kind === 'no connection') {
     const { code, type } = describeError(failure.error)
     return new StartupError(
-      `The PostgreSQL in ${name} runs, but does not accept the connection (${code ?? type}). Stop its process, or set DATA_DIR to another folder.`,
+      `The PostgreSQL in ${name} does not accept the connection (${code ?? type}). Check that this process can reach 127.0.0.1, and stop a PostgreSQL that still runs there, or set DATA_DIR to another folder.`,
     )
   }
   await tools.assertRunnable()

@@ -116,6 +116,16 @@ describe('a server with the embedded PostgreSQL', () => {
     expect(await explanation(folder, remount)).toMatch(readOnly)
   })
 
+  test.runIf(isRoot)('leaves no PostgreSQL behind if it cannot connect to it', async () => {
+    const DATA_DIR = join(await temporaryFolder(), 'data')
+    // In a network of its own, 127.0.0.1 is down.
+    const server = startServer({ DATA_DIR }, [], { command: 'unshare', args: ['--net', process.execPath, entry] })
+    expect(await server.exitCode).toBe(1)
+    expect(server.output()).toMatch(/^Docket did not start\.\nThe PostgreSQL in .* does not accept the connection \(E/)
+    await expect(postmasterPid(DATA_DIR)).rejects.toThrow('ENOENT')
+    await expectReady(startServer({ DATA_DIR }))
+  })
+
   test.runIf(isRoot)('knows its folder through a bind mount', async () => {
     const folder = await temporaryFolder()
     const [DATA_DIR, mounted] = [join(folder, 'data'), join(folder, 'mounted')]
