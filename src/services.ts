@@ -9,7 +9,7 @@ import type { Logger } from './logger.ts'
 import type { Mail } from './mail/templates.ts'
 import type { Settings } from './settings.ts'
 
-/** What an entry point gives to every request, as Hono's bindings. Everything that differs between the runtimes is here. */
+/** The bindings of Hono that an entry point gives to every request. Everything that differs between the runtimes is here. */
 export type Services = {
   db: Database
   settings: Settings
@@ -49,5 +49,5 @@ export type Env = {
 /** The environment of a handler whose route requires a session. */
 export type SessionEnv = Env & { Variables: { session: Session } }
 
-/** What a helper may use of any handler's context. */
+/** The part of Hono's context that is the same in every handler. */
 export type RequestContext = Pick<Context<Env>, 'req' | 'env' | 'var' | 'header' | 'body'>

@@ -13,7 +13,7 @@ import type { Services } from './services.ts'
 import { readSettings, StartupError, warnAboutRateLimits } from './settings.ts'
 import { createWorkerKdf } from './worker/kdf.ts'
 
-/** What `wrangler.toml` binds, in addition to the settings. */
+/** The bindings in `wrangler.toml`, which the Worker gets together with the settings. */
 type Bindings = { HYPERDRIVE?: { connectionString: string }; ASSETS: { fetch(url: string): Promise<Response> } }
 
 /** Creates the Worker. The clock is a parameter so that tests can control it. */

@@ -24,7 +24,7 @@ type Options = DriverOptions & {
 
 type Parameter = postgres.ParameterOrJSON<never>
 
-/** What Drizzle uses of a postgres.js client. */
+/** The part of a postgres.js client that Drizzle uses. */
 type Client = Pick<postgres.Sql, 'options' | 'unsafe'>
 
 /** The OID of `timestamptz` (PostgreSQL's pg_type.dat). */

@@ -195,7 +195,7 @@ const reportColumns = {
   cycle_times: doublePrecision().array(),
 }
 
-/** What reports need of each event. `src/database/timescale.ts` creates the two views. */
+/** The columns of events that reports read. `src/database/timescale.ts` creates this view and the next. */
 export const assignment_movements = pgView('assignment_movements', reportColumns).existing()
 
 /** The same, in quarters of an hour where the database can aggregate continuously. */

@@ -1,6 +1,6 @@
 import type postgres from 'postgres'
 
-/** What the database offers for the event log, with a description for the person who migrates. */
+/** The edition of TimescaleDB in the database, with a description for the person who migrates. */
 export type TimescaleSupport = { level: 'community' | 'apache' | 'none'; description: string }
 
 /**

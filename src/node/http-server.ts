@@ -7,7 +7,7 @@ import { problemResponse } from '../http/security.ts'
 import { Connections } from './connections.ts'
 import { isLingering, limitDiscarding, lingerAfter } from './linger.ts'
 
-/** What a client may take of the server: times in milliseconds, sizes in bytes. */
+/** The limits of each connection: times in milliseconds, sizes in bytes. */
 const defaultLimits = {
   // Longer than the idle timeout of load balancers, usually 60 s: the server must not be the first to close.
   keepAliveTimeout: 65_000,

@@ -98,7 +98,8 @@ describe('a mailer', async () => {
     return { attempts: other.requests() - before, error }
   }
   const limited = (value: string): Failure => ({
-    ...{ status: 429, name: 'rate_limit_exceeded' },
+    status: 429,
+    name: 'rate_limit_exceeded',
     headers: { 'retry-after': value },
   })
 

@@ -1,7 +1,6 @@
 import postgres from 'postgres'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { assignment_events } from '../../src/database/schema.ts'
-
 import { insertLog, lastEvents, nextEvent } from '../reference/event-log.ts'
 import { openCommunity } from '../support/community.ts'
 import { explain, type PlanNode, planModes, type Statement } from '../support/plans.ts'

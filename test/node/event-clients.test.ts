@@ -21,7 +21,7 @@ const server = startServer({ DATABASE_URL, RATE_LIMITS: 'off', LOG_LEVEL: 'warn'
 const origin = await server.url()
 
 beforeAll(() => {
-  // What @microsoft/fetch-event-source expects of a browser.
+  // @microsoft/fetch-event-source expects these of a browser.
   vi.stubGlobal('window', globalThis)
   vi.stubGlobal('document', { hidden: false, addEventListener: () => {}, removeEventListener: () => {} })
 })
@@ -98,6 +98,18 @@ test('fetch-event-source gets no empty message, and resumes before its first eve
   await following
 })
 
+/** Creates assignments before and after the connection breaks. The client must receive the name of each once. */
+async function expectAllThroughCut(creator: typeof bob, names: string[], cut: () => void) {
+  await create(creator, 'one')
+  await until(() => names.length === 1)
+  cut()
+  await create(creator, 'two')
+  await until(() => names.length === 2)
+  await create(creator, 'three')
+  await until(() => names.length === 3)
+  expect(names).toEqual(['one', 'two', 'three'])
+}
+
 test('eventsource resumes with the header when its connection breaks', async () => {
   const { url, cut, requests } = await startNetwork()
   const names: string[] = []
@@ -107,14 +119,7 @@ test('eventsource resumes with the header when its connection breaks', async () 
   source.addEventListener('created', ({ data }) => void names.push(nameOf(data)))
   source.addEventListener('message', () => void names.push('without a kind'))
   await until(() => source.readyState === source.OPEN)
-  await create(bob, 'one')
-  await until(() => names.length === 1)
-  cut()
-  await create(bob, 'two')
-  await until(() => names.length === 2)
-  await create(bob, 'three')
-  await until(() => names.length === 3)
-  expect(names).toEqual(['one', 'two', 'three'])
+  await expectAllThroughCut(bob, names, cut)
   expect(requests.at(-1)).toMatch(/\r\nlast-event-id: [\w-]{20,}\r\n/i)
   source.close()
 })
@@ -127,14 +132,7 @@ test('event-source-polyfill resumes with the parameter when its connection break
   const source = new EventSourcePolyfill(`${url}?cursor=start`, { headers: authorization(cy) })
   source.addEventListener('created', ({ data }: { data: string }) => void names.push(nameOf(data)))
   source.addEventListener('message', () => void names.push('without a kind'))
-  await create(cy, 'one')
-  await until(() => names.length === 1)
-  cut()
-  await create(cy, 'two')
-  await until(() => names.length === 2)
-  await create(cy, 'three')
-  await until(() => names.length === 3)
-  expect(names).toEqual(['one', 'two', 'three'])
+  await expectAllThroughCut(cy, names, cut)
   expect(requests.at(-1)).toMatch(/^GET [^ ]+\?cursor=start&lastEventId=[\w-]{20,} /)
   source.close()
 })

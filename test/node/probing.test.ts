@@ -6,7 +6,7 @@ import { comparable, createSignupBody, openDocket } from '../support/fixtures.ts
 import { createQuickKdf } from '../support/kdf.ts'
 import { startProxy } from '../support/proxy.ts'
 
-// What an attacker could learn from the cost of a response, or write into the log.
+// An attacker must learn nothing from the cost of a response, and write nothing false into the log.
 
 const docket = await openDocket()
 const { call, logIn, createUser, advance, drain, logLines, url } = docket

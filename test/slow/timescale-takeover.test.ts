@@ -8,7 +8,6 @@ import { expect, onTestFinished, test } from 'vitest'
 import journal from '../../drizzle/meta/_journal.json' with { type: 'json' }
 import { migrate } from '../../src/database/migrate.ts'
 import { assignment_events } from '../../src/database/schema.ts'
-
 import { insertLog, lastEvents, type NewEvent, nextEvent } from '../reference/event-log.ts'
 import { startWebAssembly } from '../support/community.ts'
 import { temporaryFolder } from '../support/process.ts'

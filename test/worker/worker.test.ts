@@ -5,7 +5,7 @@ import { expectDisconnected, expectParallelRequests } from '../reference/paralle
 import { openDocket } from '../support/fixtures.ts'
 import { assignmentActions, readStream } from '../support/stream.ts'
 
-// What only the Worker does. The other tests of the project show that it behaves like Node.
+// Only the Worker does this. The other tests of the project show that it behaves like Node.
 
 const docket = await openDocket()
 const { request, call, createUser } = docket
