@@ -36,13 +36,13 @@ export const passwordRoutes = new OpenAPIHono<Env>()
       tags,
       request: { body: jsonBody(z.strictObject({ old_password: password, new_password: newPassword })) },
       responses: { 200: messageResponse(CHANGED) },
-      problems: ['weak_password', ['invalid_credentials', 400], 'too_many_requests'],
+      problems: ['weak_password', 'wrong_password', 'too_many_requests'],
     }),
     async (c) => {
       const { session } = c.var
       const { old_password, new_password } = c.req.valid('json')
       await assertStrongPassword(c.env.db, new_password, '/new_password', session.account)
-      const wrong = new Problem('invalid_credentials', { status: 400, detail: 'The old password is wrong.' })
+      const wrong = new Problem('wrong_password', { detail: 'The old password is wrong.' })
       await limitGuesses(c.env, loginFailures(session.account.email, clientOf(c)), wrong, () =>
         checkPassword(c, session.account.id, old_password),
       )

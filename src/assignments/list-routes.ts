@@ -9,7 +9,17 @@ import { type Cursor, instantKey, readCursor, writeCursor } from './cursors.ts'
 import { listHistory } from './history.ts'
 import { cursorKeysSchema, type Order, orderings, type Page } from './keyset.ts'
 import { type ListFilter, listAssignments } from './listing.ts'
-import { AssignmentSchema, asOf, EventSchema, idOf, moment, person, resolveAsOf, severalStatuses } from './schemas.ts'
+import {
+  AssignmentSchema,
+  asOf,
+  EventSchema,
+  idOf,
+  moment,
+  person,
+  resolveAsOf,
+  severalStatuses,
+  splitList,
+} from './schemas.ts'
 
 // Phones and word processors type others than `"`.
 const quotes = '"“”„‟«»‹›〝〞〟＂「」『』'
@@ -40,7 +50,7 @@ const sortField = z.string().regex(new RegExp(`^-?(${orderings.join('|')})$`), `
 
 const ordering = z
   .string()
-  .transform((value) => value.split(','))
+  .transform(splitList)
   .pipe(z.array(sortField).max(3))
   .transform((fields) =>
     fields.map((field) => ({ by: field.replace('-', ''), descending: field[0] === '-' }) as Order[number]),
@@ -54,8 +64,11 @@ const ordering = z
     default: '-created_at',
   })
 
+// Python writes `True`.
 const count = z
-  .enum(['true', 'false'])
+  .string()
+  .toLowerCase()
+  .pipe(z.enum(['true', 'false']))
   .transform((value) => value === 'true')
   .optional()
   .openapi({ type: 'boolean', description: '`true` adds `count`, the exact number of matches.' })

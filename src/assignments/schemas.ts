@@ -44,31 +44,35 @@ const example = {
 
 export const AssignmentSchema = schemaOf(assignments, assignmentFields).openapi('Assignment', { example })
 
+const lostText = z.string().nullable().openapi({ description: 'Null in the event by which you lose the assignment.' })
+
 /** A change of an assignment: who made it, and the assignment after it. */
-export const EventSchema = schemaOf(assignment_events, eventFields).openapi('Event', {
-  example: {
-    id: '01986f61-0a00-7000-8000-0123456789ac',
-    at: example.updated_at,
-    kind: 'changed',
-    actor: example.creator,
-    assignment: example.id,
-    ...pick(example, loggedFields),
-    changed: ['status'],
-  },
-})
+export const EventSchema = schemaOf(assignment_events, eventFields)
+  .extend({ name: lostText, description: lostText })
+  .openapi('Event', {
+    example: {
+      id: '01986f61-0a00-7000-8000-0123456789ac',
+      at: example.updated_at,
+      kind: 'changed',
+      actor: example.creator,
+      assignment: example.id,
+      ...pick(example, loggedFields),
+      changed: ['status'],
+    },
+  })
+
+/** A time or a date in a query, as it was sent. */
+export const instantText = z
+  .string()
+  .refine((value) => parseInstant(value, 'up') !== undefined, { error: ({ input }) => instantMessage(String(input)) })
+  .openapi({ example: '2026-11-22T10:00:00Z' })
 
 /** A time in a query, in whole milliseconds. A finer one is rounded up or down. */
 const queryInstant = (round: 'up' | 'down') =>
-  z
-    .string()
-    .transform((value, context) => {
-      const instant = parseInstant(value, round)
-      if (instant !== undefined) return instant
-      context.addIssue({ code: 'custom', message: instantMessage(value) })
-      return z.NEVER
-    })
+  instantText
+    .transform((value) => parseInstant(value, round) as string)
     .optional()
-    .openapi({ type: 'string', example: '2026-11-22T10:00:00Z' })
+    .openapi({ type: 'string' })
 
 function instantMessage(value: string): string {
   const rule = 'Must be an RFC 3339 time with a zone, or a date, in the years 1 to 9999'
@@ -106,10 +110,13 @@ export const person = z
 /** Returns the user id that a `person` parameter stands for. */
 export const idOf = (person: string | undefined, caller: string) => (person === 'me' ? caller : person?.toLowerCase())
 
+/** Splits a list at its commas. White space around them does not count. */
+export const splitList = (value: string) => value.split(',').map((item) => item.trim())
+
 /** Statuses to filter by, in the order of the enum and without duplicates, so that equal filters share their cursors. */
 export const severalStatuses = z
   .union([z.string(), z.array(z.string())])
-  .transform((values) => [values].flat().flatMap((value) => value.split(',')))
+  .transform((values) => [values].flat().flatMap(splitList))
   .pipe(z.array(status))
   .transform((values) => statuses.filter((status) => values.includes(status)))
   .optional()

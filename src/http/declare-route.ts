@@ -10,11 +10,8 @@ import { toInputErrors } from './validation.ts'
 type Route = Omit<RouteConfig, 'path' | 'middleware'> & {
   path: string
   /** The problems of this route, beside those that every route can answer. */
-  problems?: DeclaredProblem[]
+  problems?: ProblemCode[]
 }
-
-/** A code, with its status if that is not the code's own. */
-type DeclaredProblem = ProblemCode | [ProblemCode, number]
 
 /** Declares a route that needs no token. */
 export const publicRoute = <const P extends string, R extends Route & { path: P }>(route: R) =>
@@ -43,8 +40,8 @@ export const bearerRoute = <const P extends string, R extends Route & { path: P 
   })
 
 /** Adds what all routes have in common: no unknown parameters, and the problems that any route can answer. */
-function complete<R extends Route>({ problems: own = [], ...route }: R, common: DeclaredProblem[]) {
-  const declared: DeclaredProblem[] = [
+function complete<R extends Route>({ problems: own = [], ...route }: R, common: ProblemCode[]) {
+  const declared: ProblemCode[] = [
     ...common,
     ...own,
     'malformed_request',
@@ -61,15 +58,14 @@ function complete<R extends Route>({ problems: own = [], ...route }: R, common: 
   } as unknown as R
 }
 
-function problemResponses(declared: DeclaredProblem[]) {
-  const pairs = declared.map((one) => (typeof one === 'string' ? ([one, problems[one][0]] as const) : one))
-  const byStatus = Map.groupBy(pairs, ([, status]) => status)
+function problemResponses(declared: ProblemCode[]) {
+  const byStatus = Map.groupBy(declared, (code) => problems[code][0])
   return Object.fromEntries(
     [...byStatus].map(([status, codes]) => [
       status,
       {
-        description: codes.map(([code]) => `\`${code}\`: ${problems[code][1]}.`).join('\n\n'),
-        headers: problemHeaders(Number(status)),
+        description: codes.map((code) => `\`${code}\`: ${problems[code][1]}.`).join('\n\n'),
+        headers: problemHeaders(status),
         content: { 'application/problem+json': { schema: problemSchema } },
       },
     ]),

@@ -8,8 +8,12 @@ export function pageUrl(c: RequestContext, cursor: string): string {
   return `${baseUrl(c)}${pathname.replace(/\/?$/, '/')}?${searchParams}`
 }
 
-/** Sets the `Link` header (RFC 8288) to the pages that exist. */
+/** The longest `Link` header, in bytes. nginx reads all headers of a response into 4 KiB, and answers 502 if they are longer. */
+const MAX_LINK = 2048
+
+/** Sets the `Link` header (RFC 8288) to the pages that exist, unless it would be too long. The body has the same URLs. */
 export function setLinks(c: RequestContext, next: string | null, previous: string | null) {
   const links = [next && `<${next}>; rel="next"`, previous && `<${previous}>; rel="prev"`].filter(Boolean)
-  if (links.length > 0) c.header('Link', links.join(', '))
+  const header = links.join(', ')
+  if (header !== '' && header.length <= MAX_LINK) c.header('Link', header)
 }

@@ -1,10 +1,18 @@
-import type { Context } from 'hono'
-import { accepts } from 'hono/accepts'
+import { type Accept, parseAccept } from 'hono/utils/accept'
 import type { RequestContext } from '../services.ts'
 
-/** Tells whether `Accept` asks for a media type rather than JSON (RFC 9110, 12.5.1), and marks the response with `Vary`. */
+/**
+ * Tells whether `Accept` gives a media type a higher quality than JSON (RFC 9110, 12.5.1), and marks the response with `Vary`.
+ */
 export function prefers(c: RequestContext, type: string): boolean {
   c.header('Vary', 'Accept', { append: true })
-  const supports = ['application/json', type]
-  return accepts(c as unknown as Context, { header: 'Accept', supports, default: 'application/json' }) === type
+  const accepted = parseAccept(c.req.header('Accept') ?? '')
+  return qualityOf(type, accepted) > qualityOf('application/json', accepted)
+}
+
+/** Returns the quality of the most specific range that matches a media type; 0 if none does. */
+function qualityOf(type: string, accepted: Accept[]): number {
+  const ranges = [type, type.replace(/\/.*/, '/*'), '*/*']
+  const matching = ranges.map((range) => accepted.find((item) => item.type.toLowerCase() === range))
+  return matching.find((item) => item !== undefined)?.q ?? 0
 }

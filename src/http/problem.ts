@@ -8,12 +8,14 @@ export const problems = {
   invalid_cursor: [400, 'The cursor does not belong to this list'],
   invalid_code: [400, 'The code is not valid'],
   weak_password: [400, 'The password is too weak'],
+  wrong_password: [400, 'The password is wrong'],
   unauthenticated: [401, 'A valid token is needed'],
   invalid_credentials: [401, 'The e-mail address or the password is wrong'],
   not_activated: [403, 'The account is not activated yet'],
   forbidden: [403, 'This is not allowed'],
   not_found: [404, 'Not found'],
   method_not_allowed: [405, 'The method is not allowed here'],
+  cursor_expired: [410, 'The position of the cursor is no longer in the log'],
   precondition_failed: [412, 'The assignment has another version'],
   payload_too_large: [413, 'The body is too large'],
   unsupported_media_type: [415, 'The body must be application/json'],
@@ -54,12 +56,16 @@ export const retryLater = (code: 'too_many_requests' | 'unavailable', seconds: n
     headers: { 'Retry-After': String(Math.max(1, Math.ceil(seconds))) },
   })
 
-/** Returns a 400 that lists every invalid input. */
+/** The most invalid inputs that one response lists. Without a limit, a request would get a response of six times its size. */
+export const MAX_ERRORS = 100
+
+/** Returns a 400 that lists the invalid inputs, and tells how many there are. */
 export function invalidRequest(errors: InputError[]): Problem {
-  const [first, ...others] = errors
-  const more = others.length > 0 ? `, and ${others.length} more` : ''
+  const [first] = errors
+  const more = errors.length > 1 ? `, and ${errors.length - 1} more` : ''
   const place = first?.pointer ? `${first.pointer}: ` : ''
-  return new Problem('invalid_request', { detail: `${place}${first?.message}${more}.`, errors })
+  const detail = `${place}${first?.message}${more}.`
+  return new Problem('invalid_request', { detail, errors: errors.slice(0, MAX_ERRORS) })
 }
 
 /** Writes a problem as the JSON of its response body. */

@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi'
 import { isStorable } from '../database/text.ts'
-import { type ProblemCode, problems } from './problem.ts'
+import { MAX_ERRORS, type ProblemCode, problems } from './problem.ts'
 
 /** A text without NUL and lone surrogates, which PostgreSQL and UTF-8 cannot hold. */
 export const wellFormed = z.string().refine(isStorable, 'Must not contain NUL or a lone surrogate')
@@ -101,6 +101,7 @@ export const problemSchema = z
           message: z.string(),
         }),
       )
+      .max(MAX_ERRORS)
       .optional(),
   })
   .openapi('Problem')

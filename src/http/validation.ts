@@ -1,6 +1,11 @@
-import type { Hook, z } from '@hono/zod-openapi'
+import { type Hook, z } from '@hono/zod-openapi'
 import type { Env } from '../services.ts'
 import { type InputError, invalidRequest, Problem } from './problem.ts'
+
+// Zod's own message would be "Invalid input: expected string, received undefined".
+z.config({
+  customError: ({ code, input }) => (code === 'invalid_type' && input === undefined ? 'Required' : undefined),
+})
 
 /**
  * Rejects an input that breaks its schema, and lists every error in query, headers and body at once. A malformed id in the
@@ -31,5 +36,12 @@ export const unknownFields = (names: string[], part: InputError['in']): InputErr
     message: part === 'body' ? 'Unknown field' : 'Unknown parameter',
   }))
 
-const toPointer = (path: PropertyKey[]) =>
-  path.map((key) => `/${String(key).toWellFormed().replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
+/** The most characters of a name that a response repeats. */
+const MAX_NAME = 100
+
+const toPointer = (path: PropertyKey[]) => path.map((key) => `/${escapeName(shorten(String(key)))}`).join('')
+
+const shorten = (name: string) => (name.length > MAX_NAME ? `${name.slice(0, MAX_NAME)}…` : name).toWellFormed()
+
+/** Escapes a name for a JSON Pointer (RFC 6901, 3). */
+const escapeName = (name: string) => name.replaceAll('~', '~0').replaceAll('/', '~1')

@@ -1,5 +1,6 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
-import { idOf, moment, person } from '../assignments/schemas.ts'
+import { parseInstant } from '../assignments/instants.ts'
+import { idOf, instantText, person } from '../assignments/schemas.ts'
 import { protectedRoute } from '../http/declare-route.ts'
 import { prefers } from '../http/negotiate.ts'
 import { type InputError, invalidRequest } from '../http/problem.ts'
@@ -7,7 +8,7 @@ import { header, instant } from '../http/schemas.ts'
 import type { Env, RequestContext } from '../services.ts'
 import { bucketEdges, bucketSizes } from './buckets.ts'
 import { drawFlow, drawThroughput } from './charts.ts'
-import { isTimezone } from './local-time.ts'
+import { firstInstant, isTimezone } from './local-time.ts'
 import { type FlowBucket, reportFlow, reportThroughput, type ThroughputBucket } from './reports.ts'
 import { CHART_POLICY } from './svg.ts'
 
@@ -20,11 +21,13 @@ const timezone = z.string().max(64).openapi({ example: 'Europe/Berlin' })
 
 const Query = z.strictObject({
   bucket: bucket.default('day'),
-  from: moment.openapi({
+  from: instantText.optional().openapi({
     description:
-      'The start of the range, inclusive: an RFC 3339 time with a zone, or a date (midnight UTC). Default: 30 days before `to`.',
+      'The start of the range, inclusive: an RFC 3339 time with a zone, or a date, which means midnight in `timezone`. Default: 30 days before `to`.',
   }),
-  to: moment.openapi({ description: 'The end of the range, exclusive, in the same format. Default: now.' }),
+  to: instantText
+    .optional()
+    .openapi({ description: 'The end of the range, exclusive, in the same format. Default: now.' }),
   timezone: timezone
     .refine(isTimezone, 'Must be the IANA name of a time zone')
     .default('UTC')
@@ -129,10 +132,12 @@ ${rules}`,
 /** Fills in the defaults that depend on the time. Throws a 400 if the range cannot be reported. */
 function readQuery(c: RequestContext, query: z.output<typeof Query>, caller: string) {
   const { bucket, timezone, format } = query
-  const to = query.to ?? c.env.now().toISOString()
-  const from = query.from ?? new Date(Date.parse(to) - DEFAULT_DAYS * 86_400_000).toISOString()
-  const invalid = (['from', 'to'] as const).filter((name) => !isReportable({ from, to }[name]))
+  const range = { from: query.from ?? '', to: query.to ?? c.env.now().toISOString() }
+  const to = boundOf(range.to, timezone)
+  range.from ||= new Date(Date.parse(to) - DEFAULT_DAYS * 86_400_000).toISOString()
+  const invalid = (['from', 'to'] as const).filter((name) => !isReportable(range[name]))
   if (invalid.length > 0) throw invalidQuery(invalid, 'Must be in the years 1970 to 9998')
+  const from = boundOf(range.from, timezone)
   if (from >= to) throw invalidQuery(['from'], 'Must be before `to`')
   const edges = bucketEdges(bucket, from, to, timezone, MAX_BUCKETS)
   if (!edges) throw invalidQuery(['bucket'], 'Must not make more than 1,000 buckets')
@@ -140,8 +145,16 @@ function readQuery(c: RequestContext, query: z.output<typeof Query>, caller: str
   return { caller, people, range: { from, to, edges }, head: { bucket, from, to, timezone }, format }
 }
 
-/** Tells whether PostgreSQL and the runtime can represent all buckets around an instant. */
-const isReportable = (instant: string) => instant >= '1970' && instant < '9999'
+/** Returns the instant of a time in a query. A date means its first instant in the time zone. */
+function boundOf(text: string, timezone: string): string {
+  const isDate = text.length === 'YYYY-MM-DD'.length
+  return isDate ? new Date(firstInstant(Date.parse(text), timezone)).toISOString() : toInstant(text)
+}
+
+/** Tells whether PostgreSQL and the runtime can represent all buckets around a time in a query. */
+const isReportable = (text: string) => toInstant(text) >= '1970' && toInstant(text) < '9999'
+
+const toInstant = (text: string) => parseInstant(text, 'up') as string
 
 const invalidQuery = (names: string[], message: string) =>
   invalidRequest(names.map((name): InputError => ({ in: 'query', pointer: `/${name}`, message })))

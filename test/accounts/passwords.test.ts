@@ -49,7 +49,7 @@ describe('changing a password', () => {
     const { token } = await createUser()
     expect(await change(token, 'wrong horse', NEW)).toMatchObject({
       status: 400,
-      body: { code: 'invalid_credentials' },
+      body: { code: 'wrong_password' },
     })
     expect(await change(token, PASSWORD, 'PersonSon')).toMatchObject({
       status: 400,

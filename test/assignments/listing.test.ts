@@ -87,6 +87,19 @@ describe('a list', () => {
   })
 
   test.each([
+    ['status=todo,%20done', 'status=todo,done'],
+    ['status=%09todo%20,done%20', 'status=todo,done'],
+    ['ordering=name,%20-created_at', 'ordering=name,-created_at'],
+    ['count=True', 'count=true'],
+    ['count=FALSE', 'count=false'],
+  ])('takes %s for %s', async (query, plain) => {
+    const { next, ...body } = (await list(`/assignments/?limit=7&${query}`)).body
+    const expected = (await list(`/assignments/?limit=7&${plain}`)).body
+    expect(body).toEqual({ previous: null, results: expected.results, count: expected.count })
+    expect((await list(next)).body.results).toEqual((await list(expected.next)).body.results)
+  })
+
+  test.each([
     'created_before=9999-12-31T23:59:59.9999999Z',
     'updated_before=9999-12-31T23:59:59-01:00',
     'created_after=0001-01-01T00:00:00%2B14:00',
@@ -122,6 +135,8 @@ describe('a list', () => {
     ['ordering=name,-name', '/ordering'],
     ['ordering=name,status,created_at,updated_at', '/ordering'],
     ['ordering=', '/ordering/0'],
+    ['ordering=-%20name', '/ordering/0'],
+    ['status=todo,,done', '/status/1'],
     ['limit=0', '/limit'],
     ['limit=101', '/limit'],
     ['limit=1e1', '/limit'],

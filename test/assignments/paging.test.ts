@@ -57,6 +57,17 @@ describe('paging', () => {
     expect(previous.previous).toBe(null)
   })
 
+  test('by long names has no Link header above 2 KiB, and the same URLs in the body', async () => {
+    const person = await createUser()
+    for (const letter of 'abc') await create(person, { name: letter + '€'.repeat(254) })
+    const first = await list({ ordering: 'name', limit: '1' }, person)
+    expect(first.headers.get('Link')).toBe(`<${first.body.next}>; rel="next"`)
+    const second = await list(first.body.next, person)
+    expect(second.headers.get('Link')).toBeNull()
+    expect((await list(second.body.next, person)).body.results).toMatchObject([{ name: `c${'€'.repeat(254)}` }])
+    expect((await list(second.body.previous, person)).body.results).toEqual(first.body.results)
+  })
+
   test('reaches every row of a search with ten terms in long descriptions', async () => {
     const person = await createUser()
     const description = 'lorem ipsum dolor sit amet '.repeat(370)

@@ -164,6 +164,39 @@ test('an unknown query parameter is rejected by name', async () => {
   })
 })
 
+describe('a request with many invalid inputs', () => {
+  const quarterMegabyte = 260_000
+
+  test('gets at most 100 errors, and the number of the others', async () => {
+    const body = Object.fromEntries(Array.from({ length: 15_000 }, (_, index) => [`field${index}`, 1]))
+    const response = await call('POST', '/accounts/login/', { body: { ...LOGIN, ...body } })
+    expect(response).toMatchObject({ status: 400, body: { code: 'invalid_request' } })
+    expect(response.body.detail).toBe('/field0: Unknown field, and 14999 more.')
+    expect(response.body.errors).toHaveLength(100)
+    expect(response.text.length).toBeLessThan(10_000)
+  })
+
+  test('gets back only the beginning of a long name', async () => {
+    const { token } = await createUser()
+    for (const name of ['x'.repeat(quarterMegabyte), '😀'.repeat(quarterMegabyte / 4), '~'.repeat(quarterMegabyte)]) {
+      for (const path of ['/accounts/login/', '/accounts/logout/', '/assignments/']) {
+        const { status, body, text } = await call('POST', path, { token, body: { [name]: 1 } })
+        expect({ status, code: body.code }).toEqual({ status: 400, code: 'invalid_request' })
+        expect(text.length).toBeLessThan(2_000)
+        expect(text.isWellFormed()).toBe(true)
+      }
+    }
+  })
+
+  test('is told which fields are required', async () => {
+    const { body } = await call('POST', '/accounts/login/', { body: {} })
+    expect(body.errors).toEqual([
+      { in: 'body', pointer: '/email', message: 'Required' },
+      { in: 'body', pointer: '/password', message: 'Required' },
+    ])
+  })
+})
+
 test('an unknown path is a 404, and a wrong method a 405 with Allow', async () => {
   for (const path of ['/nope', '/accounts/nope/', '//accounts/', '/accounts//', '/%zz']) {
     expect(await call('GET', path)).toMatchObject({ status: 404, body: { code: 'not_found' } })

@@ -69,7 +69,7 @@ function transitionOf(event: LogEvent, log: LogEvent[]) {
 
 /** Finds the buckets of a range by walking through it in quarters of an hour. */
 function bucketsOf({ bucket, from, to, timezone }: ReportQuery) {
-  const name = (time: number) => bucketName(bucket, time, timezone, from)
+  const name = (time: number) => bucketName(bucket, time, timezone)
   const buckets: { name: string; start: number; end: number }[] = []
   let start = from - (from % QUARTER)
   while (name(start - QUARTER) === name(from)) start -= QUARTER
@@ -83,7 +83,7 @@ function bucketsOf({ bucket, from, to, timezone }: ReportQuery) {
 }
 
 /** Returns a name that all instants of one bucket share. */
-function bucketName(bucket: string, time: number, timezone: string, from: number): string {
+function bucketName(bucket: string, time: number, timezone: string): string {
   const { date } = localTime(time, timezone)
   if (bucket === 'month') return date.slice(0, 7)
   if (bucket === 'week') {
@@ -91,8 +91,9 @@ function bucketName(bucket: string, time: number, timezone: string, from: number
     return iso(day.getTime() - ((day.getUTCDay() + 6) % 7) * 24 * HOUR)
   }
   if (bucket === 'day') return date
-  const { minutes, seconds } = localTime(from, timezone)
-  return String(Math.floor((time - (from - (minutes * 60 + seconds) * 1000 - (from % 1000))) / HOUR))
+  let fullHour = time - (time % QUARTER)
+  while (localTime(fullHour, timezone).minutes !== 0) fullHour -= QUARTER
+  return iso(fullHour)
 }
 
 const formats = new Map<string, Intl.DateTimeFormat>()
@@ -108,16 +109,11 @@ function localTime(time: number, timeZone: string) {
       day: '2-digit',
       hour: '2-digit',
       minute: '2-digit',
-      second: '2-digit',
       timeZone,
     })
   formats.set(timeZone, format)
   const parts = Object.fromEntries(format.formatToParts(time).map(({ type, value }) => [type, value]))
-  return {
-    date: `${parts.year}-${parts.month}-${parts.day}`,
-    minutes: Number(parts.minute),
-    seconds: Number(parts.second),
-  }
+  return { date: `${parts.year}-${parts.month}-${parts.day}`, minutes: Number(parts.minute) }
 }
 
 function durationStatistics(values: number[]) {

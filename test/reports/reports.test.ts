@@ -116,6 +116,18 @@ describe('reports', () => {
     }
   })
 
+  test.each([
+    ['America/New_York', '2026-10-31', '2026-11-02', '2026-10-31T04:00:00.000Z', '2026-11-02T05:00:00.000Z'],
+    ['UTC', '2026-10-31', '2026-11-02', '2026-10-31T00:00:00.000Z', '2026-11-02T00:00:00.000Z'],
+    ['Asia/Kathmandu', '2026-10-31', '2026-11-01T00:00:00Z', '2026-10-30T18:15:00.000Z', '2026-11-01T00:00:00.000Z'],
+    // The day has no midnight.
+    ['America/Santiago', '2026-09-06', '2026-09-07', '2026-09-06T04:00:00.000Z', '2026-09-07T03:00:00.000Z'],
+  ])('in %s from %s to %s begin and end at midnight there', async (timezone, from, to, start, end) => {
+    const { body } = await report('flow', { timezone, from, to })
+    expect(body).toMatchObject({ from: start, to: end })
+    expect(body.results[0].start).toBe(start)
+  })
+
   test('have the fields of lead_time in the documented order', async () => {
     const { text } = await report('throughput', {})
     expect(text).toMatch(/"lead_time":\{"count":\d+,"mean":[\d.e+]+,"p50":[\d.e+]+,"p90":[\d.e+]+\}/)
@@ -133,6 +145,13 @@ describe('reports', () => {
     ['', 'image/svg+xml', 'image/svg+xml'],
     ['', 'image/avif,image/svg+xml,*/*;q=0.8', 'image/svg+xml'],
     ['', 'application/json, image/svg+xml;q=0.5', 'application/json'],
+    ['', '*/*;q=0.8, image/svg+xml;q=0.5', 'application/json'],
+    ['', '*/*;q=0.5, image/svg+xml;q=0.8', 'image/svg+xml'],
+    ['', 'image/*', 'image/svg+xml'],
+    ['', 'IMAGE/SVG+XML;q=0.1, application/*;q=0', 'image/svg+xml'],
+    ['', 'image/svg+xml, application/json', 'application/json'],
+    ['', 'image/svg+xml;q=0, */*', 'application/json'],
+    ['', 'text/html', 'application/json'],
     ['?format=svg', 'application/json', 'image/svg+xml'],
     ['?format=json', 'image/svg+xml', 'application/json'],
   ])('with query "%s" and Accept "%s" are %s', async (query, accept, type) => {

@@ -58,3 +58,27 @@ test('hours start at full local hours', () => {
   const early = bucketEdges('hour', '1970-01-01T00:00:00.000Z', '1970-01-01T00:10:00Z', 'America/St_Johns', 10)
   expect(early).toEqual(['1969-12-31T23:30:00.000Z', '1970-01-01T00:30:00.000Z'])
 })
+
+describe('hours in a zone whose clock is moved by half an hour', () => {
+  const zone = 'Australia/Lord_Howe'
+
+  test.each([
+    // From 2:00 to 2:30.
+    ['2026-10-03T14:00', ['2026-10-03T13:30', '2026-10-03T14:30', '2026-10-03T16:00', '2026-10-03T17:00']],
+    // From 2:00 back to 1:30.
+    ['2026-04-04T13:10', ['2026-04-04T13:00', '2026-04-04T14:00', '2026-04-04T15:30', '2026-04-04T16:30']],
+  ])('from %s start at full local hours', (from, starts) => {
+    const utc = (time = '') => `${time}:00.000Z`
+    expect(bucketEdges('hour', utc(from), utc(starts.at(-1)), zone, 10)).toEqual(starts.map(utc))
+  })
+
+  test.each(['2026-10-03T00:00:00Z', '2026-04-04T00:00:00Z'])('are the same for every range after %s', (start) => {
+    const iso = (minutes: number) => new Date(Date.parse(start) + minutes * 60_000).toISOString()
+    const all = bucketEdges('hour', iso(0), iso(2160), zone, 100) as string[]
+    for (let minutes = 5; minutes < 2160; minutes += 5) {
+      const edges = bucketEdges('hour', iso(minutes), iso(2160), zone, 100) as string[]
+      expect(edges).toEqual(all.slice(-edges.length))
+      expect(edges.filter((edge) => edge <= iso(minutes))).toHaveLength(1)
+    }
+  })
+})
