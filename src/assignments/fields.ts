@@ -14,6 +14,17 @@ export const assignmentFields = ['id', ...writableFields, 'creator', 'created_at
 /** The fields of an event in a response. */
 export const eventFields = ['id', 'at', 'kind', 'actor', 'assignment', ...loggedFields, 'changed'] as const
 
+type Changed = { name: string; description: string; creator: string; assignee: string; old_assignee: string | null }
+
+/**
+ * Returns an event for a reader. If it takes the assignment away from them, it has no texts: what they are after the change
+ * was never the reader's to see.
+ */
+export function eventFor<E extends Changed>(reader: string, { old_assignee, ...event }: E) {
+  const isLoss = reader === old_assignee && reader !== event.assignee && reader !== event.creator
+  return isLoss ? { ...event, name: null, description: null } : event
+}
+
 /** Returns the columns of a table for a select list, such as `a.name, a.status`. */
 export const columnsOf = (table: string, fields: readonly string[]): SQL =>
   sql.raw(fields.map((field) => `${table}.${field}`).join(', '))

@@ -1,4 +1,4 @@
-import { type AnyColumn, and, eq, inArray, ne, type SQL, sql } from 'drizzle-orm'
+import { type AnyColumn, and, eq, inArray, ne, or, type SQL, sql } from 'drizzle-orm'
 import type { statuses } from '../database/schema.ts'
 
 /** Narrows a set of assignments, or of their events, by status and people. People are user ids. */
@@ -16,6 +16,18 @@ export const matches = (columns: Columns, { status, assignee, creator }: Filter)
     status && inArray(columns.status, status),
     assignee ? eq(columns.assignee, opaque(assignee)) : undefined,
     creator ? eq(columns.creator, opaque(creator)) : undefined,
+  )
+
+type EventColumns = Columns & { old_status: AnyColumn; old_assignee: AnyColumn }
+
+/**
+ * Returns the condition for all events of assignments that match a filter before or after the event, so that a reader learns
+ * what leaves the filter; undefined for an empty one.
+ */
+export const eventMatches = (columns: EventColumns, filter: Filter): SQL | undefined =>
+  or(
+    matches(columns, filter),
+    matches({ ...columns, status: columns.old_status, assignee: columns.old_assignee }, filter),
   )
 
 /**

@@ -3,10 +3,10 @@ import { idTime } from '../crypto.ts'
 import type { Database } from '../database/connect.ts'
 import { assignment_events } from '../database/schema.ts'
 import type { Cursor } from './cursors.ts'
-import { eventFields, pick } from './fields.ts'
+import { eventFields, eventFor, pick } from './fields.ts'
 import { toPage } from './keyset.ts'
 
-const event = pick(getTableColumns(assignment_events), eventFields)
+const event = pick(getTableColumns(assignment_events), [...eventFields, 'old_assignee'])
 
 const { at } = assignment_events
 
@@ -33,7 +33,7 @@ export async function listHistory(db: Database, caller: string, id: string, curs
     .limit(limit + 1)
   if (rows.length === 0) return undefined
   // Without an event after the cursor, the join leaves one row of nulls.
-  const events = rows.flatMap(({ event }) => event ?? [])
+  const events = rows.flatMap(({ event }) => (event ? eventFor(caller, event) : []))
   return toPage(events, limit, (event) => [event.at], cursor)
 }
 

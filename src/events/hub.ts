@@ -111,9 +111,11 @@ export class Hub {
   #broadcast({ events, next }: EventPage, live: Subscription[]) {
     const byCaller = Map.groupBy(live, ({ subscriber }) => subscriber.caller)
     for (const event of events) {
-      const audience = usersOf(event).flatMap((user) => byCaller.get(user) ?? [])
-      const data = JSON.stringify(publicEvent(event))
-      for (const subscription of audience) if (subscription.wants(event)) subscription.trySend(event, data)
+      for (const user of usersOf(event)) {
+        const wanting = byCaller.get(user)?.filter((subscription) => subscription.wants(event)) ?? []
+        const data = wanting.length > 0 ? JSON.stringify(publicEvent(event, user)) : ''
+        for (const subscription of wanting) subscription.trySend(event, data)
+      }
     }
     for (const subscription of live) {
       if (subscription.state === 'live') subscription.position = later(subscription.position, next)

@@ -1,7 +1,7 @@
 import { and, eq, type SQL, sql } from 'drizzle-orm'
 import { alias } from 'drizzle-orm/pg-core'
-import { eventFields } from '../assignments/fields.ts'
-import { type Filter, matches, opaque } from '../assignments/filter.ts'
+import { eventFields, eventFor } from '../assignments/fields.ts'
+import { eventMatches, type Filter, opaque } from '../assignments/filter.ts'
 import { idTime } from '../crypto.ts'
 import type { Database } from '../database/connect.ts'
 import { MAX_CLOCK_SKEW_DAYS, newestEvent } from '../database/log-position.ts'
@@ -10,13 +10,13 @@ import { type LogPosition, positionOf, START } from './position.ts'
 
 type Row = typeof assignment_events.$inferSelect
 
-/** A change with the assignment after it, the assignee before it, and its position in the log. */
-export type LogEvent = Omit<Row, 'created_at' | 'started_at' | 'old_status' | 'position'> & { position: string }
+/** A change with the assignment after it, its status and assignee before it, and its position in the log. */
+export type LogEvent = Omit<Row, 'created_at' | 'started_at' | 'position'> & { position: string }
 
-/** Returns what readers get of an event. */
-export const publicEvent = ({ position, old_assignee, ...event }: LogEvent) => event
+/** Returns what a reader gets of an event. */
+export const publicEvent = ({ position, old_status, ...event }: LogEvent, reader: string) => eventFor(reader, event)
 
-/** Narrows a caller's events by the assignment after the change. */
+/** Narrows a caller's events by the assignment before or after the change. */
 export type EventFilter = Filter & { assignment?: string | undefined }
 
 export type EventQuery = { caller: string; filter: EventFilter; from: LogPosition; limit: number }
@@ -76,14 +76,14 @@ export async function listEventsOfAudience(db: Database, query: AudienceQuery, n
 function selectEventsOfCaller(query: EventQuery, now: Date): SQL {
   const { caller, filter, from, limit } = query
   const isMine = sql`${opaque(caller)} in (creator, assignee, old_assignee)`
-  const isWanted = matches(assignment_events, filter) ?? sql`true`
-  const isWantedNearby = matches(alias(assignment_events, 'nearby'), filter) ?? sql`true`
+  const isWanted = eventMatches(assignment_events, filter) ?? sql`true`
+  const isWantedNearby = eventMatches(alias(assignment_events, 'nearby'), filter) ?? sql`true`
   const isAhead = sql`${isWanted} and position + 0 < (select value from watermark) and ${isNotOlderThan(from, now)}`
   return sql`
     with ${watermarkAndHead(now)},
     -- The next events of all users. They are enough for a reader who is close to the head.
     nearby as materialized (
-      select position, at, id, creator, assignee, old_assignee, status from assignment_events
+      select position, at, id, creator, assignee, old_assignee, status, old_status from assignment_events
       where ${isAfterPosition(from)} and ${isBelowWatermark} and ${isNotOlderThan(from, now)}
       order by position, at, id limit (select ${SCAN_LIMIT}::int)
     ),
@@ -117,7 +117,7 @@ function selectEventsOfCaller(query: EventQuery, now: Date): SQL {
 function selectEventsOfAssignment(query: EventQuery, assignment: string, now: Date): SQL {
   const { caller, filter, from, limit } = query
   const isMine = sql`${opaque(caller)} in (creator, assignee, old_assignee)`
-  const isWanted = and(matches(assignment_events, filter), eq(assignment_events.assignment, assignment)) as SQL
+  const isWanted = and(eventMatches(assignment_events, filter), eq(assignment_events.assignment, assignment)) as SQL
   return sql`
     with ${watermarkAndHead(now)},
     -- By the primary key (assignment, time): no event is older than the id of its assignment. The "+ 0" keeps the planner off
@@ -158,7 +158,7 @@ const selectPage = (known: LogPosition, now: Date): SQL => sql`
 // The connection does not parse arrays, but it does parse JSON.
 const publicColumns = eventFields.map((field) => (field === 'changed' ? 'to_json(changed) as changed' : field))
 
-const eventColumns = sql.raw(`position, ${publicColumns.join(', ')}, old_assignee`)
+const eventColumns = sql.raw(`position, ${publicColumns.join(', ')}, old_status, old_assignee`)
 
 /**
  * The common table expressions of every query:

@@ -22,12 +22,12 @@ const streamHeaders = {
   'X-Accel-Buffering': 'no',
 }
 
-const description = `Returns every change of an assignment that you created or are assigned to, exactly once and in order. You also get the change by which you lose an assignment, as the last one.
+const description = `Returns every change of an assignment that you created or are assigned to, exactly once and in order.
 
-- **Filters** look at the assignment after the change.
+- **Filters** match the assignment before or after the change, so you learn what leaves a filter. You get the change by which you lose an assignment, without its \`name\` and \`description\`, which are null.
 - **JSON** has the oldest event first. Send \`cursor=<next>\` to get what has happened since.
 - **Server-sent events** need \`Accept: ${STREAM}\` and arrive as they happen: \`event\` is the kind, \`id\` a cursor, and \`data\` the Event. A comment is sent every 15 seconds. A stream ends after at most 5 minutes (1 on Workers), soon after its session ends, or when its reader is too slow. Clients reconnect by themselves and resume with \`Last-Event-ID\` or \`lastEventId\`.
-- **Cursors** are valid for one user with the same filters. \`invalid_cursor\` can also mean that the position is no longer in the log. Then list your assignments, and start again without a cursor.`
+- **Cursors** are valid for one user with the same filters. \`cursor_expired\` means that the position is no longer in the log. Then list your assignments, and start again without a cursor.`
 
 // The name that event-source-polyfill uses.
 const lastEventId = cursor.openapi({
@@ -81,7 +81,7 @@ export const eventRoutes = new OpenAPIHono<Env>().openapi(
         content: { 'application/json': { schema: PageSchema }, [STREAM]: { schema: streamSchema } },
       },
     },
-    problems: ['invalid_cursor'],
+    problems: ['invalid_cursor', 'cursor_expired'],
   }),
   async (c) => {
     const { limit, cursor, lastEventId, ...query } = c.req.valid('query')
@@ -93,7 +93,7 @@ export const eventRoutes = new OpenAPIHono<Env>().openapi(
     const page = await readPage(c, from && { caller, filter, from, limit })
     const toCursor = (position: LogPosition) => writePosition(position, caller, filter)
     if (!prefers(c, STREAM)) {
-      const results = page.events.map(publicEvent) as z.output<typeof EventSchema>[]
+      const results = page.events.map((event) => publicEvent(event, caller)) as z.output<typeof EventSchema>[]
       return c.json({ next: toCursor(page.next), results }, 200)
     }
     const subscriber = { caller, session, filter, toCursor }
@@ -121,7 +121,7 @@ function readPosition(cursor: string | undefined, caller: string, filter: EventF
 async function readPage({ env, var: { requestId } }: RequestContext, query: EventQuery | undefined) {
   const page = query ? await listEvents(env.db, query, env.now()) : await readHead(env.db, env.now())
   if (page === 'unknown_position') {
-    throw new Problem('invalid_cursor', { detail: 'The position of the cursor is no longer in the log.' })
+    throw new Problem('cursor_expired', { detail: 'List your assignments again, and start without a cursor.' })
   }
   if (page === 'foreign_log') {
     env.log.error({ request_id: requestId }, 'the event log is from another cluster: run npm run db:migrate')

@@ -65,19 +65,12 @@ export class Subscription {
 
   /** Tells whether an event that the subscriber may see should be sent now. */
   wants(event: LogEvent): boolean {
-    const { status, assignee, creator, assignment } = this.subscriber.filter
-    return (
-      this.state === 'live' &&
-      (!status || status.includes(event.status)) &&
-      (!assignee || assignee === event.assignee) &&
-      (!creator || creator === event.creator) &&
-      (!assignment || assignment === event.assignment) &&
-      isAfter(positionOf(event), this.position)
-    )
+    const { filter } = this.subscriber
+    return this.state === 'live' && isWanted(event, filter) && isAfter(positionOf(event), this.position)
   }
 
   /** Sends an event, or pauses if the reader has no room for it. Returns whether it was sent. */
-  trySend(event: LogEvent, data = JSON.stringify(publicEvent(event))): boolean {
+  trySend(event: LogEvent, data = JSON.stringify(publicEvent(event, this.subscriber.caller))): boolean {
     if (!this.isOpen) return false
     if (!this.#hasRoom) {
       this.state = 'paused'
@@ -130,6 +123,19 @@ export class Subscription {
   #send(message: SseMessage) {
     this.#controller?.enqueue(encoder.encode(formatSse(message)))
   }
+}
+
+/** Tells whether the assignment of an event matches a filter before or after the event, as `eventMatches` does in SQL. */
+function isWanted(event: LogEvent, { status, assignee, creator, assignment }: EventFilter): boolean {
+  const states = [event, { status: event.old_status, assignee: event.old_assignee }]
+  return (
+    (!creator || creator === event.creator) &&
+    (!assignment || assignment === event.assignment) &&
+    states.some(
+      (state) =>
+        (!status || status.some((wanted) => wanted === state.status)) && (!assignee || assignee === state.assignee),
+    )
+  )
 }
 
 const encoder = new TextEncoder()

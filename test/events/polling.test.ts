@@ -1,7 +1,7 @@
 import postgres from 'postgres'
 import { afterAll, describe, expect, test } from 'vitest'
 import { type Json, openDocket } from '../support/fixtures.ts'
-import { assignmentActions, summarize } from '../support/stream.ts'
+import { assignmentActions, type Person, summarize } from '../support/stream.ts'
 import { until } from '../support/wait.ts'
 
 const docket = await openDocket()
@@ -67,7 +67,7 @@ describe('polling for events', () => {
     const made = await create(ada)
     await change(ada, made, { assignee: bob.id })
     await change(bob, made, { status: 'in progress' })
-    await change(ada, made, { assignee: ada.id, name: 'y' })
+    await change(ada, made, { assignee: ada.id, name: 'y', description: 'private' })
     await change(ada, made, { status: 'done' })
     const [adaPage, bobPage, evePage] = await Promise.all(
       [ada, bob, eve].map((person, index) => poll(person, start[index]?.next)),
@@ -75,6 +75,11 @@ describe('polling for events', () => {
     expect(summarize(adaPage?.results ?? [])).toEqual(['created 1', 'changed 2', 'changed 3', 'changed 4', 'changed 5'])
     expect(summarize(bobPage?.results ?? [])).toEqual(['changed 2', 'changed 3', 'changed 4'])
     expect(evePage?.results).toEqual([])
+    // What the assignment is after the change was never Bob's to see.
+    expect(adaPage?.results[3]).toMatchObject({ name: 'y', description: 'private' })
+    const changed = ['name', 'description', 'assignee']
+    expect(bobPage?.results[2]).toMatchObject({ name: null, description: null, assignee: ada.id, version: 4, changed })
+    expect(bobPage?.results[1]).toMatchObject({ name: 'x', description: '' })
     for (const [person, page] of [
       [ada, adaPage],
       [bob, bobPage],
@@ -84,20 +89,37 @@ describe('polling for events', () => {
     }
   })
 
-  test('filters by the state of the assignment after the event', async () => {
+  test('keeps the texts for a creator who assigns it to somebody else, and in a deletion', async () => {
+    const [ada, bob] = [await createUser(), await createUser()]
+    const made = await create(ada, { description: 'private', assignee: bob.id })
+    await change(ada, made, { assignee: ada.id })
+    await change(ada, made, { assignee: bob.id })
+    await remove(ada, made)
+    const texts = async (person: Person) => (await poll(person, 'start')).results.map(({ description }) => description)
+    expect(await texts(ada)).toEqual(['private', 'private', 'private', 'private'])
+    expect(await texts(bob)).toEqual(['private', null, 'private', 'private'])
+    const { results } = (await call('GET', `/assignments/${made.id}/history/`, { token: bob.token })).body
+    expect(results).toEqual((await poll(bob, 'start')).results)
+  })
+
+  test('filters by the state of the assignment before or after the event', async () => {
     const [ada, bob] = [await createUser(), await createUser()]
     const made = await create(ada)
     await change(ada, made, { assignee: bob.id })
     await change(bob, made, { status: 'done' })
     const other = await create(bob, { assignee: ada.id, status: 'error' })
+    await remove(bob, other)
     for (const [query, expected] of [
-      [{ assignee: 'me' }, ['created 1', 'created 1']],
+      [{ assignee: 'me' }, ['created 1', 'changed 2', 'created 1', 'deleted 2']],
       [{ assignee: bob.id.toUpperCase() }, ['changed 2', 'changed 3']],
-      [{ creator: bob.id }, ['created 1']],
-      [{ status: 'done,error' }, ['changed 3', 'created 1']],
-      [{ assignment: other.id }, ['created 1']],
-      [{ assignment: made.id.toUpperCase(), status: 'todo' }, ['created 1', 'changed 2']],
+      [{ creator: bob.id }, ['created 1', 'deleted 2']],
+      [{ status: 'done,error' }, ['changed 3', 'created 1', 'deleted 2']],
+      [{ assignment: other.id }, ['created 1', 'deleted 2']],
+      [{ assignment: made.id.toUpperCase(), status: 'todo' }, ['created 1', 'changed 2', 'changed 3']],
       [{ assignment: ada.id }, []],
+      // Before as a whole or after as a whole: it was never done and assigned to Ada.
+      [{ status: 'done', assignee: 'me' }, []],
+      [{ status: 'todo', assignee: 'me' }, ['created 1', 'changed 2']],
     ] as const) {
       expect([query, summarize((await poll(ada, 'start', query)).results)]).toEqual([query, expected])
     }
@@ -169,7 +191,7 @@ describe('polling for events', () => {
     expect(await ask({ last_event_id: first })).toBe('invalid_request')
   })
 
-  test('rejects a cursor whose event is no longer in the log', async () => {
+  test('answers 410 to a cursor whose event is no longer in the log', async () => {
     const [ada, bob] = [await createUser(), await createUser()]
     await create(ada)
     const ownCursor = (await poll(ada, 'start', { limit: '1' })).next
@@ -180,7 +202,10 @@ describe('polling for events', () => {
     await owner`delete from assignment_events where creator = ${ada.id} or assignment = ${bobsAssignment.id}`
     for (const cursor of [ownCursor, newestCursor]) {
       const response = await call('GET', `/assignments/events/?cursor=${cursor}`, { token: ada.token })
-      expect(response).toMatchObject({ status: 400, body: { code: 'invalid_cursor' } })
+      expect(response).toMatchObject({ status: 410, body: { code: 'cursor_expired' } })
+      const headers = { Accept: 'text/event-stream', 'Last-Event-ID': cursor }
+      const stream = await call('GET', '/assignments/events/', { token: ada.token, headers })
+      expect(stream).toMatchObject({ status: 410, body: { code: 'cursor_expired' } })
     }
   })
 
