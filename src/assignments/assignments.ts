@@ -12,18 +12,29 @@ export type Assignment = Pick<typeof assignments.$inferSelect, (typeof assignmen
 export type Fields = { [name in (typeof writableFields)[number]]?: Assignment[name] | undefined }
 
 /** Why a statement returned no assignment or changed nothing. */
-export type WriteError = 'unauthenticated' | 'not_found' | 'forbidden' | 'precondition_failed' | 'unknown_assignee'
+export type Refusal =
+  | { outcome: 'unauthenticated' | 'not_found' | 'precondition_failed' | 'unknown_assignee' }
+  /** The caller may not change these fields, which are separated by `, `. Without any, the caller may not delete. */
+  | { outcome: 'forbidden'; refused_fields: string }
+  /** The caller has named too many unknown addresses. Seconds until the next attempt. */
+  | { outcome: 'too_many_requests'; wait: number }
 
-/** The one row that each statement returns. Its other columns have no meaning unless the outcome is `ok`. */
-export type OutcomeRow = Assignment & { outcome: 'ok' | WriteError }
+/** The one row that each statement returns. The columns of the assignment have no meaning unless the outcome is `ok`. */
+export type OutcomeRow = Assignment & { outcome: 'ok' | Refusal['outcome']; refused_fields?: string; wait?: number }
+
+/** The versions that a change accepts, and those that it does not. Without them it accepts any. */
+export type Precondition = { accepted?: number[] | undefined; excluded?: number[] | undefined }
+
+/** The caller, and whether failures to name an assignee are limited. */
+export type Writer = Bearer & { is_limited: boolean }
 
 // Each function is one statement and so one round trip. The statement checks the token, locks the assignment, checks
 // permissions and version, and writes the change, its event and the search index: all or nothing.
 
 /** Creates an assignment and its event. The default assignee is the caller. */
-export async function createAssignment(db: Database, bearer: Bearer, fields: Fields & Pick<Assignment, 'name'>) {
-  const parameters = parametersOf(bearer, { description: '', status: 'todo', ...fields })
-  return toResult(await create(db, { ...parameters, id: newId(new Date(bearer.now)) }))
+export async function createAssignment(db: Database, writer: Writer, fields: Fields & Pick<Assignment, 'name'>) {
+  const parameters = parametersOf(writer, { description: '', status: 'todo', ...fields })
+  return toResult(await create(db, { ...parameters, id: newId(new Date(writer.now)) }))
 }
 
 /** Returns an assignment that the caller can see. */
@@ -32,30 +43,38 @@ export const findAssignment = async (db: Database, bearer: Bearer, id: string) =
 
 /**
  * Changes the given fields, writes an event and returns the assignment after the change. A change that alters nothing writes
- * nothing. `versions` are the versions that the caller accepts; undefined accepts any.
+ * nothing. An assignee who is not the creator can change only the status, but may send other fields with their values.
  */
-export async function changeAssignment(db: Database, bearer: Bearer, id: string, fields: Fields, versions?: number[]) {
-  const is_status_only = Object.keys(fields).every((name) => name === 'status')
-  return toResult(await change(db, { ...parametersOf(bearer, fields, versions), id, is_status_only }))
-}
+export const changeAssignment = async (
+  db: Database,
+  writer: Writer,
+  id: string,
+  fields: Fields,
+  when: Precondition = {},
+) => toResult(await change(db, { ...parametersOf(writer, fields), ...versionsOf(when), id }))
 
 /** Deletes an assignment that the caller created, writes an event and returns the assignment before it. */
-export const deleteAssignment = async (db: Database, bearer: Bearer, id: string, versions?: number[]) =>
-  toResult(await remove(db, { ...parametersOf(bearer, {}, versions), id, is_status_only: false }))
+export const deleteAssignment = async (db: Database, writer: Writer, id: string, when: Precondition = {}) =>
+  toResult(await remove(db, { ...parametersOf(writer, {}), ...versionsOf(when), id }))
 
-/** Returns the assignment of a statement's row, or its error. */
-export function toResult(rows: OutcomeRow[]): Assignment | WriteError {
-  const [{ outcome, ...assignment }] = rows as [OutcomeRow]
-  return outcome === 'ok' ? assignment : outcome
+/** Returns the assignment of a statement's row, or why there is none. */
+export function toResult(rows: OutcomeRow[]): Assignment | Refusal {
+  const [{ outcome, refused_fields = '', wait = 0, ...assignment }] = rows as [OutcomeRow]
+  if (outcome === 'ok') return assignment
+  if (outcome === 'forbidden') return { outcome, refused_fields }
+  return outcome === 'too_many_requests' ? { outcome, wait } : { outcome }
 }
 
-function parametersOf(bearer: Bearer, fields: Fields, accepted?: number[]) {
+function parametersOf(writer: Writer, fields: Fields) {
   const { name = null, description = null, status = null, assignee = null } = fields
   const [assignee_id, assignee_email] = assignee?.includes('@') ? [null, assignee] : [assignee, null]
-  const event = newId(new Date(bearer.now))
-  const versions = accepted ? `{${accepted.join(',')}}` : null
-  return { ...bearer, event, name, description, status, assignee_id, assignee_email, versions }
+  return { ...writer, event: newId(new Date(writer.now)), name, description, status, assignee_id, assignee_email }
 }
+
+const versionsOf = ({ accepted, excluded }: Precondition) => ({
+  accepted: accepted ? `{${accepted.join(',')}}` : null,
+  excluded: excluded ? `{${excluded.join(',')}}` : null,
+})
 
 const { placeholder } = sql
 
@@ -71,8 +90,8 @@ const namedAssignee = sql`
   union all select id from users where ${addressKey(sql`email`)} = ${addressKey(sql`${placeholder('assignee_email')}`)}`
 
 /**
- * The assignment to change, as `target`. Its row is locked before the outcome is decided, so the outcome is that of the latest
- * version and stays true.
+ * The assignment to change, as `target`. Its row is locked before anything is decided, so what is decided about the latest
+ * version stays true.
  *
  * The advisory lock comes before the row lock, which gives the transaction its id. A transaction that waited for the row with
  * an id could have a lower one than the transaction before it, and the event log would have their events in reverse.
@@ -81,16 +100,41 @@ const lockedTarget = sql`
   advisory_lock as materialized (
     select pg_advisory_xact_lock(hashtextextended(${placeholder('id')}::uuid::text, 0)) from caller
   ), target as (
-    select a.*,
-      case
-        when a.creator <> (select id from caller) and not ${placeholder('is_status_only')}::boolean then 'forbidden'
-        when a.version <> all(${placeholder('versions')}::int[]) then 'precondition_failed'
-        else 'ok'
-      end as outcome
+    select a.*, a.version <> all(${placeholder('accepted')}::int[]) or a.version = any(${placeholder('excluded')}::int[])
+      as has_other_version
     from assignments as a
     where a.id = ${placeholder('id')} and (select id from caller) in (a.creator, a.assignee)
       and exists (select from advisory_lock)
     for update
+  )`
+
+const failureKey = sql`(select 'unknown-assignee:' || id from caller)`
+
+/**
+ * The caller's failures to name an assignee, of which 30 are allowed in an hour, as `limited` if there are more. Otherwise
+ * anybody could find out which addresses have an account. The row is locked, so that parallel attempts learn no more than
+ * sequential ones.
+ */
+const limitedFailures = sql`
+  failures as (
+    select attempts from rate_limits
+    where key = ${failureKey} and ${placeholder('assignee_email')}::text is not null and ${placeholder('is_limited')}::boolean
+    for update
+  ), limited as (
+    select ceil(extract(epoch from attempts[cardinality(attempts) - 29] + interval '1 hour' - ${now}))::int as wait
+    from failures where attempts[cardinality(attempts) - 29] > ${now} - interval '1 hour'
+  )`
+
+/** Counts a failure to name an assignee. */
+const countedFailure = sql`
+  counted as (
+    insert into rate_limits as limits (key, attempts, expires_at)
+    select ${failureKey}, array[${now}], ${now} + interval '1 hour'
+    from decision where outcome = 'unknown_assignee' and ${placeholder('assignee_email')}::text is not null
+      and ${placeholder('is_limited')}::boolean
+    on conflict (key) do update
+    set attempts = (limits.attempts || excluded.attempts)[greatest(1, cardinality(limits.attempts) - 28):],
+      expires_at = excluded.expires_at
   )`
 
 const eventColumns = sql.raw(`id, at, kind, actor, assignment, created_at, started_at, ${loggedFields.join(', ')}`)
@@ -100,19 +144,29 @@ const eventValues = (kind: 'created' | 'changed' | 'deleted', row: string): SQL 
   ${placeholder('event')}::uuid, ${columnsOf(row, ['updated_at'])}, ${sql.raw(`'${kind}'`)}::assignment_event_kind,
   caller.id, ${columnsOf(row, ['id', 'created_at', 'started_at', ...loggedFields])}`
 
-const differences = writableFields.map((field) => `case when changed.${field} <> target.${field} then '${field}' end`)
+const differences = writableFields.map(
+  (field) => `case when wanted.${field} is distinct from target.${field} then '${field}' end`,
+)
 const changedFields = sql.raw(`array_remove(array[${differences.join(', ')}], null)`)
 
 const create = statement<OutcomeRow>(sql`
-  with caller as (${callerByToken}), assignee as (
+  with caller as (${callerByToken}), ${limitedFailures}, assignee as (
     select id from caller where ${isWithoutAssignee} union all ${namedAssignee}
+  ), decision as (
+    select case
+      when caller.id is null then 'unauthenticated'
+      when exists (select from limited) then 'too_many_requests'
+      when not exists (select from assignee) then 'unknown_assignee'
+      else 'ok'
+    end as outcome
+    from (select) as one_row left join caller on true
   ), created as (
     insert into assignments
       (id, name, description, status, assignee, creator, created_at, updated_at, version, started_at)
     select ${placeholder('id')}::uuid, ${placeholder('name')}, ${placeholder('description')},
       ${placeholder('status')}::assignment_status, assignee.id, caller.id, ${now}, ${now}, 1,
       case when ${placeholder('status')} = 'in progress' then ${now} end
-    from caller, assignee
+    from caller, assignee, decision where decision.outcome = 'ok'
     returning *
   ), logged as (
     insert into assignment_events (${eventColumns}, changed)
@@ -120,12 +174,9 @@ const create = statement<OutcomeRow>(sql`
   ), indexed as (
     insert into assignment_search
     select id, array[assignee, creator], ${searchText(sql`name`, sql`description`)} from created
-  )
-  select
-    case when caller.id is null then 'unauthenticated' when created.id is null then 'unknown_assignee' else 'ok' end
-      as outcome,
-    ${columnsOf('created', assignmentFields)}
-  from (select) as one_row left join caller on true left join created on true`)
+  ), ${countedFailure}
+  select decision.outcome, limited.wait, ${columnsOf('created', assignmentFields)}
+  from decision left join limited on true left join created on true`)
 
 const find = statement<OutcomeRow>(sql`
   with caller as (${callerByToken})
@@ -135,7 +186,7 @@ const find = statement<OutcomeRow>(sql`
   left join assignments as a on a.id = ${placeholder('id')} and caller.id in (a.creator, a.assignee)`)
 
 const change = statement<OutcomeRow>(sql`
-  with caller as (${callerByToken}), ${lockedTarget},
+  with caller as (${callerByToken}), ${lockedTarget}, ${limitedFailures},
   -- One row, unless the new assignee has no account.
   assignee as (
     select assignee as id from target where ${isWithoutAssignee} union all ${namedAssignee}
@@ -144,49 +195,63 @@ const change = statement<OutcomeRow>(sql`
       coalesce(${placeholder('name')}, target.name) as name,
       coalesce(${placeholder('description')}, target.description) as description,
       coalesce(${placeholder('status')}::assignment_status, target.status) as status
-    from target, assignee where target.outcome = 'ok'
+    from target left join assignee on true
+  ), difference as (
+    select ${changedFields} as fields from target join wanted using (id)
+  ), decision as (
+    select case
+      when caller.id is null then 'unauthenticated'
+      when target.id is null then 'not_found'
+      when caller.id <> target.creator and difference.fields <> '{}' and difference.fields <> '{status}' then 'forbidden'
+      when target.has_other_version then 'precondition_failed'
+      when exists (select from limited) then 'too_many_requests'
+      when wanted.assignee is null then 'unknown_assignee'
+      else 'ok'
+    end as outcome
+    from (select) as one_row left join caller on true left join target on true left join wanted on true
+    left join difference on true
   ), changed as (
     update assignments as a
     set (${sql.raw(writableFields.join(', '))}) = row(${columnsOf('wanted', writableFields)}),
       version = a.version + 1, updated_at = ${changedAt},
       started_at = coalesce(a.started_at, case when wanted.status = 'in progress' then ${changedAt} end)
-    from wanted
-    where a.id = wanted.id
-      and (${columnsOf('a', writableFields)}) is distinct from (${columnsOf('wanted', writableFields)})
+    from wanted, difference, decision
+    where a.id = wanted.id and decision.outcome = 'ok' and difference.fields <> '{}'
     returning a.*
   ), logged as (
     insert into assignment_events (${eventColumns}, changed, old_status, old_assignee)
-    select ${eventValues('changed', 'changed')}, ${changedFields}, target.status, target.assignee
-    from caller, changed, target
+    select ${eventValues('changed', 'changed')}, difference.fields, target.status, target.assignee
+    from caller, changed, target, difference
   ),
   -- A change of the status alone need not touch the search index.
   indexed as (
     update assignment_search as s
     set people = array[changed.assignee, changed.creator],
       text = ${searchText(sql`changed.name`, sql`changed.description`)}
-    from changed join target using (id)
-    where s.assignment = changed.id and (changed.name, changed.description, changed.assignee)
-      is distinct from (target.name, target.description, target.assignee)
-  ), latest as (
+    from changed, difference
+    where s.assignment = changed.id and difference.fields <> '{status}'
+  ), ${countedFailure}, latest as (
     select ${columnsOf('changed', assignmentFields)} from changed union all
     select ${columnsOf('target', assignmentFields)} from target where not exists (select from changed)
   )
-  select
-    case
-      when caller.id is null then 'unauthenticated'
-      when target.id is null then 'not_found'
-      when target.outcome <> 'ok' then target.outcome
-      when not exists (select from assignee) then 'unknown_assignee'
-      else 'ok'
-    end as outcome,
+  select decision.outcome, limited.wait, array_to_string(array_remove(difference.fields, 'status'), ', ') as refused_fields,
     ${columnsOf('latest', assignmentFields)}
-  from (select) as one_row left join caller on true left join target on true left join latest on true`)
+  from decision left join limited on true left join difference on true left join latest on true`)
 
 const remove = statement<OutcomeRow>(sql`
-  with caller as (${callerByToken}), ${lockedTarget},
+  with caller as (${callerByToken}), ${lockedTarget}, decision as (
+    select case
+      when caller.id is null then 'unauthenticated'
+      when target.id is null then 'not_found'
+      when caller.id <> target.creator then 'forbidden'
+      when target.has_other_version then 'precondition_failed'
+      else 'ok'
+    end as outcome
+    from (select) as one_row left join caller on true left join target on true
+  ),
   -- The event has a version and a time of its own.
   deleted as (
-    delete from assignments as a using target where a.id = target.id and target.outcome = 'ok'
+    delete from assignments as a using target, decision where a.id = target.id and decision.outcome = 'ok'
     returning ${columnsOf('a', ['id', ...writableFields, 'creator', 'created_at', 'started_at'])},
       ${changedAt} as updated_at, a.version + 1 as version
   ), logged as (
@@ -196,8 +261,5 @@ const remove = statement<OutcomeRow>(sql`
   ), unindexed as (
     delete from assignment_search where assignment in (select id from deleted)
   )
-  select
-    case when caller.id is null then 'unauthenticated' when target.id is null then 'not_found' else target.outcome end
-      as outcome,
-    ${columnsOf('target', assignmentFields)}
-  from (select) as one_row left join caller on true left join target on true`)
+  select decision.outcome, ${columnsOf('target', assignmentFields)}
+  from decision left join target on true`)

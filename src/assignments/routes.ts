@@ -4,7 +4,7 @@ import { takeBearer, unauthenticated } from '../http/auth.ts'
 import { bearerRoute } from '../http/declare-route.ts'
 import { etagOf, namedVersions } from '../http/etag.ts'
 import { publicPath } from '../http/origin.ts'
-import { Problem } from '../http/problem.ts'
+import { Problem, retryLater } from '../http/problem.ts'
 import { header, id, jsonBody, jsonResponse, name, text } from '../http/schemas.ts'
 import type { Env, RequestContext } from '../services.ts'
 import { findAssignmentAsOf } from './as-of.ts'
@@ -15,8 +15,10 @@ import {
   deleteAssignment,
   type Fields,
   findAssignment,
-  type WriteError,
+  type Precondition,
+  type Refusal,
 } from './assignments.ts'
+import { writableFields } from './fields.ts'
 import { AssignmentSchema, asOf, resolveAsOf, status } from './schemas.ts'
 
 const assignmentName = name(255).openapi({ example: 'Write the report' })
@@ -31,24 +33,49 @@ const assignee = z.union([z.uuid(), address.refine(isAddress)], 'Must be a user 
   type: 'string',
 })
 
-const AssignmentInput = z.strictObject({
-  name: assignmentName,
-  description: description.default(''),
-  status: status.default('todo'),
-  assignee: assignee.optional(),
-})
+const ignored = z.unknown().optional().openapi({ readOnly: true, description: 'Ignored.' })
+
+/** The read-only fields of an assignment. Clients may send back what they have read. */
+const readOnlyFields = { id: ignored, creator: ignored, created_at: ignored, updated_at: ignored, version: ignored }
+
+type ReadOnly = keyof typeof readOnlyFields
+
+const withoutReadOnly = <Body extends { [field in ReadOnly]?: unknown }>(body: Body): Omit<Body, ReadOnly> => {
+  const { id, creator, created_at, updated_at, version, ...writable } = body
+  return writable
+}
+
+const AssignmentInput = z
+  .strictObject({
+    ...readOnlyFields,
+    name: assignmentName,
+    description: description.default(''),
+    status: status.default('todo'),
+    assignee: assignee.optional(),
+  })
+  .transform(withoutReadOnly)
 
 const AssignmentChanges = z
-  .strictObject({ name: assignmentName, description, status, assignee })
+  .strictObject({ ...readOnlyFields, name: assignmentName, description, status, assignee })
   .partial()
-  .refine((fields) => Object.keys(fields).length > 0, 'Must have at least one field')
+  .transform(withoutReadOnly)
+  .refine((fields) => Object.keys(fields).length > 0, `Must have at least one of ${writableFields.join(', ')}`)
   .openapi({ minProperties: 1 })
 
 const params = z.strictObject({ id })
 
-const ifMatchHeader = z.object({
-  'if-match': z.string().optional().openapi({
+const entityTags = z
+  .string()
+  .refine((header) => namedVersions(header) !== undefined, 'Must be `*` or entity tags, such as "3"')
+  .optional()
+
+const preconditionHeaders = z.object({
+  'if-match': entityTags.openapi({
     description: 'The expected ETag, or `*` for any. A proxy may have made it weak or appended its encoding.',
+    example: '"3"',
+  }),
+  'if-none-match': entityTags.openapi({
+    description: 'An ETag that the assignment must not have, or `*` for any: then it must not exist.',
     example: '"3"',
   }),
 })
@@ -75,7 +102,8 @@ export const assignmentRoutes = new OpenAPIHono<Env>()
       summary: 'Create an assignment',
       description: `You are its creator, and by default its assignee. For all other users it does not exist.
 
-An assignee without an account is \`invalid_request\` at \`/assignee\`.`,
+- An assignee without an account is \`invalid_request\` at \`/assignee\`. After 30 such addresses in an hour, addresses get a 429.
+- The read-only fields of an assignment may be sent, and are ignored.`,
       tags,
       request: { body: jsonBody(AssignmentInput) },
       responses: {
@@ -83,9 +111,10 @@ An assignee without an account is \`invalid_request\` at \`/assignee\`.`,
           Location: header('The path of the assignment, with the prefix of the public URL.'),
         }),
       },
+      problems: ['too_many_requests'],
     }),
     async (c) => {
-      const assignment = unwrap(await createAssignment(c.env.db, takeBearer(c), c.req.valid('json')))
+      const assignment = unwrap(await createAssignment(c.env.db, takeWriter(c), c.req.valid('json')))
       c.header('Location', publicPath(c, `/assignments/${assignment.id}/`))
       c.header('ETag', etagOf(assignment))
       return c.json(assignment, 201)
@@ -122,12 +151,14 @@ An assignee without an account is \`invalid_request\` at \`/assignee\`.`,
       path: '/{id}',
       operationId: 'replaceAssignment',
       summary: 'Replace an assignment',
-      description:
-        'For the creator only. Omitted fields get their defaults, but an omitted `assignee` keeps its value.',
+      description: `Omitted fields get their defaults, but an omitted \`assignee\` keeps its value.
+
+- The creator can change every field. An assignee who is not the creator can change only \`status\`, and sends the other fields with their values.
+- The read-only fields of an assignment may be sent, and are ignored.`,
       tags,
-      request: { params, headers: ifMatchHeader, body: jsonBody(AssignmentInput) },
+      request: { params, headers: preconditionHeaders, body: jsonBody(AssignmentInput) },
       responses: { 200: assignmentResponse('The assignment after the change.') },
-      problems: ['forbidden', 'precondition_failed'],
+      problems: ['forbidden', 'precondition_failed', 'too_many_requests'],
     }),
     async (c) => c.json(await update(c, c.req.valid('param').id, c.req.valid('header'), c.req.valid('json')), 200),
   )
@@ -137,14 +168,15 @@ An assignee without an account is \`invalid_request\` at \`/assignee\`.`,
       path: '/{id}',
       operationId: 'changeAssignment',
       summary: 'Change some fields of an assignment',
-      description: `- The creator can change every field. An assignee who is not the creator can send only \`status\`.
+      description: `- The creator can change every field. An assignee who is not the creator can change only \`status\`, but may send other fields with their values.
+- The read-only fields of an assignment may be sent, and are ignored.
 - Omitted fields keep their values. Concurrent requests for different fields are both kept.
 - A request that changes nothing keeps \`version\` and \`updated_at\`, and writes no event.
 - 403 takes precedence over 412.`,
       tags,
-      request: { params, headers: ifMatchHeader, body: jsonBody(AssignmentChanges) },
+      request: { params, headers: preconditionHeaders, body: jsonBody(AssignmentChanges) },
       responses: { 200: assignmentResponse('The assignment after the change.') },
-      problems: ['forbidden', 'precondition_failed'],
+      problems: ['forbidden', 'precondition_failed', 'too_many_requests'],
     }),
     async (c) => c.json(await update(c, c.req.valid('param').id, c.req.valid('header'), c.req.valid('json')), 200),
   )
@@ -156,52 +188,68 @@ An assignee without an account is \`invalid_request\` at \`/assignee\`.`,
       summary: 'Delete an assignment',
       description: 'For the creator only. The history stays readable for the users who could see the assignment.',
       tags,
-      request: { params, headers: ifMatchHeader },
+      request: { params, headers: preconditionHeaders },
       responses: { 204: { description: 'The assignment is deleted.' } },
       problems: ['forbidden', 'precondition_failed'],
     }),
     async (c) => {
-      const versions = expectedVersions(c.req.valid('header'))
-      unwrap(await deleteAssignment(c.env.db, takeBearer(c), c.req.valid('param').id, versions))
+      const when = preconditionOf(c.req.valid('header'))
+      unwrap(await deleteAssignment(c.env.db, takeWriter(c), c.req.valid('param').id, when))
       return c.body(null, 204)
     },
   )
 
-type IfMatch = z.output<typeof ifMatchHeader>
+type PreconditionHeaders = z.output<typeof preconditionHeaders>
 
 /** Changes an assignment, for PUT and PATCH, and sets its ETag. */
-async function update(c: RequestContext, id: string, headers: IfMatch, fields: Fields): Promise<Assignment> {
-  const changed = unwrap(await changeAssignment(c.env.db, takeBearer(c), id, fields, expectedVersions(headers)))
+async function update(c: RequestContext, id: string, headers: PreconditionHeaders, fields: Fields) {
+  const changed = unwrap(await changeAssignment(c.env.db, takeWriter(c), id, fields, preconditionOf(headers)))
   c.header('ETag', etagOf(changed))
   return changed
 }
 
-/** Returns the assignment of a result. Throws the problem of an error. */
-function unwrap(result: Assignment | WriteError): Assignment {
-  if (typeof result !== 'string') return result
-  if (result === 'unauthenticated') throw unauthenticated()
-  if (result === 'unknown_assignee') {
-    const errors = [{ in: 'body' as const, pointer: '/assignee', message: 'No account has this id or address' }]
-    throw new Problem('invalid_request', { detail: 'The assignee has no account.', errors })
+const takeWriter = (c: RequestContext) => ({ ...takeBearer(c), is_limited: c.env.settings.RATE_LIMITS === 'on' })
+
+/** Returns the versions that a change accepts (RFC 9110, 13.2.2). */
+function preconditionOf(headers: PreconditionHeaders): Precondition {
+  const accepted = namedVersions(headers['if-match'] ?? '*')
+  const excluded = namedVersions(headers['if-none-match'] ?? '""')
+  // No version of an assignment that exists.
+  if (excluded === 'any') return { accepted: [] }
+  return { accepted: accepted === 'any' ? undefined : accepted, excluded }
+}
+
+/** Returns the assignment of a result. Throws the problem of a refusal. */
+function unwrap(result: Assignment | Refusal): Assignment {
+  if (!('outcome' in result)) return result
+  switch (result.outcome) {
+    case 'unauthenticated':
+      throw unauthenticated()
+    case 'not_found':
+      // Without a detail: it must look the same for every path and id.
+      throw new Problem('not_found')
+    case 'forbidden':
+      throw new Problem('forbidden', { detail: forbiddenDetail(result.refused_fields) })
+    case 'precondition_failed':
+      throw new Problem('precondition_failed', {
+        detail: 'If-Match or If-None-Match does not allow the current version.',
+      })
+    case 'too_many_requests':
+      throw retryLater('too_many_requests', result.wait, 'Too many addresses without an account. Use user ids.')
+    case 'unknown_assignee': {
+      const errors = [{ in: 'body' as const, pointer: '/assignee', message: 'No account has this id or address' }]
+      throw new Problem('invalid_request', { detail: 'The assignee has no account.', errors })
+    }
   }
-  throw new Problem(result, problemDetails[result])
 }
 
-// `not_found` has no detail here: it must look the same for every path and id.
-const problemDetails = {
-  not_found: {},
-  forbidden: { detail: 'Only the creator can do this. An assignee can change only the status.' },
-  precondition_failed: { detail: 'The assignment does not have the version in `If-Match`.' },
-}
+const forbiddenDetail = (fields: string) =>
+  fields === ''
+    ? 'Only the creator can delete the assignment.'
+    : `Only the creator can change ${fields}. An assignee can change only the status.`
 
-/** Returns the versions in an If-Match header; undefined if any version matches. */
-function expectedVersions({ 'if-match': header = '*' }: IfMatch): number[] | undefined {
-  const versions = namedVersions(header)
-  return versions === 'any' ? undefined : versions
-}
-
-/** Tells whether an If-None-Match header names the version of an assignment. */
+/** Tells whether an If-None-Match header names the version of an assignment. What is no entity tag names none. */
 function isNamed(header: string | undefined, { version }: Assignment) {
   const versions = namedVersions(header ?? '')
-  return versions === 'any' || versions.includes(version)
+  return versions === 'any' || versions?.includes(version)
 }

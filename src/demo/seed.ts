@@ -1,13 +1,14 @@
 import { inArray, sql } from 'drizzle-orm'
 import { hashPassword, type Kdf } from '../accounts/passwords.ts'
-import { type Bearer, createSession } from '../accounts/sessions.ts'
+import { createSession } from '../accounts/sessions.ts'
 import {
   type Assignment,
   changeAssignment,
   createAssignment,
   deleteAssignment,
   type Fields,
-  type WriteError,
+  type Refusal,
+  type Writer,
 } from '../assignments/assignments.ts'
 import { newId, sha256 } from '../crypto.ts'
 import { connect, type Database } from '../database/connect.ts'
@@ -146,7 +147,7 @@ async function create(team: Team, moment: Moment): Promise<void> {
   if (team.tasks.some((task) => task.name === name)) return create(team, moment)
   const description = chance(0.1) ? '' : `${pick(reasons)} ${chance(0.6) ? pick(remarks) : ''}`.trim()
   const assignee = chance(0.4) ? moment.person.id : pick(team.people).id
-  const created = unwrap(await createAssignment(team.db, bearerOf(moment), { name, description, assignee }))
+  const created = unwrap(await createAssignment(team.db, writerOf(moment), { name, description, assignee }))
   team.tasks.push({ ...created, dueAt: Infinity })
 }
 
@@ -160,7 +161,7 @@ async function revise(team: Team, moment: Moment): Promise<void> {
   const justDone = own.filter(({ status, updated_at }) => status === 'done' && updated_at > daysAgo(10))
   if (stale.length > 0 && chance(0.3)) {
     const task = pick(stale)
-    unwrap(await deleteAssignment(team.db, bearerOf(moment), task.id, undefined))
+    unwrap(await deleteAssignment(team.db, writerOf(moment), task.id))
     team.tasks.splice(team.tasks.indexOf(task), 1)
   } else if (justDone.length > 0 && chance(0.3)) {
     await change(team, moment, pick(justDone), { status: 'todo' })
@@ -172,17 +173,18 @@ async function revise(team: Team, moment: Moment): Promise<void> {
 }
 
 async function change({ db }: Team, moment: Moment, task: Task, fields: Fields, dueAt = Infinity): Promise<void> {
-  const changed = unwrap(await changeAssignment(db, bearerOf(moment), task.id, fields, undefined))
+  const changed = unwrap(await changeAssignment(db, writerOf(moment), task.id, fields))
   Object.assign(task, changed, { dueAt })
 }
 
-const bearerOf = ({ person, at }: Moment): Bearer => ({
+const writerOf = ({ person, at }: Moment): Writer => ({
   token_hash: person.token_hash,
   now: new Date(at).toISOString(),
+  is_limited: false,
 })
 
-function unwrap(result: Assignment | WriteError): Assignment {
-  if (typeof result === 'string') throw new Error(`The demo made an invalid change: ${result}`)
+function unwrap(result: Assignment | Refusal): Assignment {
+  if ('outcome' in result) throw new Error(`The demo made an invalid change: ${result.outcome}`)
   return result
 }
 

@@ -58,10 +58,9 @@ describe('creating an assignment', () => {
     [{ description: '\udc00' }, '/description'],
     [{ description: '😀'.repeat(10_001) }, '/description'],
     [{ description: 7 }, '/description'],
-    [{ id: 'x' }, '/id'],
-    [{ version: 1 }, '/version'],
-    [{ creator: ada.id }, '/creator'],
-    [{ created_at: '2026-01-01T00:00:00.000Z' }, '/created_at'],
+    [{ started_at: null }, '/started_at'],
+    [{ Version: 1 }, '/Version'],
+    [{ name: undefined }, '/name'],
   ])('rejects %j with a pointer to the field', async (fields, pointer) => {
     const { status, body } = await create({ name: 'x', ...fields })
     expect({ status, code: body.code }).toEqual({ status: 400, code: 'invalid_request' })
@@ -82,6 +81,21 @@ describe('creating an assignment', () => {
     const { body } = await create({ name, description })
     expect((await read(body.id)).body).toMatchObject({ name, description })
   })
+})
+
+test('the read-only fields may be sent with any values, and are ignored', async () => {
+  const readOnly = { id: 'x', creator: [], created_at: null, updated_at: { a: 1 }, version: '7' }
+  const { status, body: made } = await create({ name: 'x', ...readOnly })
+  expect({ status, made }).toMatchObject({ status: 201, made: { creator: ada.id, version: 1 } })
+  const url = `/assignments/${made.id}/`
+  for (const method of ['PUT', 'PATCH']) {
+    const back = await call(method, url, { token: ada.token, body: { ...(await read(made.id)).body, status: 'done' } })
+    expect(back).toMatchObject({
+      status: 200,
+      body: { ...made, status: 'done', updated_at: expect.any(String), version: 2 },
+    })
+    expect(await call(method, url, { token: ada.token, body: readOnly })).toMatchObject({ status: 400 })
+  }
 })
 
 describe('changing an assignment', () => {
@@ -121,9 +135,9 @@ describe('changing an assignment', () => {
     expect(await put({ status: 'done' })).toMatchObject({ status: 400 })
   })
 
-  test('rejects empty bodies, read-only fields and unknown assignees', async () => {
+  test('rejects bodies without a writable field, and unknown assignees', async () => {
     const { body: made } = await create({ name: 'x' })
-    for (const body of [{}, { version: 7 }, { name: null }, { assignee: 'nobody@example.com' }]) {
+    for (const body of [{}, { id: 'x' }, { version: 7 }, { name: null }, { assignee: 'nobody@example.com' }]) {
       expect(await patch(made.id, body)).toMatchObject({ status: 400, body: { code: 'invalid_request' } })
     }
     expect((await read(made.id)).body).toEqual(made)
@@ -149,8 +163,12 @@ describe('permissions', () => {
       [bob, 'GET', url, undefined, 200],
       [bob, 'PATCH', url, { status: 'done' }, 200],
       [bob, 'PATCH', url, { status: 'done', name: 'Mine' }, 403],
-      [bob, 'PATCH', url, { assignee: bob.id }, 403],
+      [bob, 'PATCH', url, { assignee: bob.id }, 200],
+      [bob, 'PATCH', url, { assignee: bob.email.toUpperCase(), name: ' Ours ' }, 200],
+      [bob, 'PATCH', url, { assignee: eve.email }, 403],
+      [bob, 'PATCH', url, { assignee: 'nobody@example.com' }, 403],
       [bob, 'PUT', url, { name: 'Mine' }, 403],
+      [bob, 'PUT', url, { name: 'Ours', status: 'done' }, 200],
       [bob, 'DELETE', url, undefined, 403],
       [bob, 'GET', `${url}history/`, undefined, 200],
       [eve, 'GET', url, undefined, 404],
@@ -173,10 +191,73 @@ describe('permissions', () => {
   })
 })
 
+test('an assignee who may not change a field is told which', async () => {
+  const { body: made } = await create({ name: 'Ours', description: 'Long', assignee: bob.id })
+  const url = `/assignments/${made.id}/`
+  const detailOf = async (method: string, body?: object) =>
+    (await call(method, url, { token: bob.token, body, headers: { 'If-Match': '"9"' } })).body.detail
+  expect(await detailOf('PUT', { name: 'Ours' })).toBe(
+    'Only the creator can change description. An assignee can change only the status.',
+  )
+  expect(await detailOf('PATCH', { name: 'x', status: 'done', assignee: 'nobody@example.com' })).toMatch(
+    /^Only the creator can change name, assignee\./,
+  )
+  expect(await detailOf('DELETE')).toBe('Only the creator can delete the assignment.')
+  expect((await read(made.id)).body).toEqual(made)
+})
+
+describe('naming assignees without an account', () => {
+  const name = (caller: { token: string }, assignee: string) =>
+    call('POST', '/assignments/', { token: caller.token, body: { name: 'x', assignee } })
+
+  test('is limited to 30 addresses an hour for each account', async () => {
+    const [guesser, other] = [await createUser(), await createUser()]
+    const { body: made } = await name(guesser, other.email)
+    const change = (assignee: string) => patch(made.id, { assignee }, { token: guesser.token })
+    for (let count = 0; count < 15; count++) {
+      expect(await name(guesser, `nobody${count}@example.com`)).toMatchObject({ status: 400 })
+      expect(await change(`nobody${count}@example.com`)).toMatchObject({ status: 400 })
+    }
+    // An address with an account gets the same response, or the limit would not hide which have one.
+    for (const assignee of ['nobody@example.com', other.email]) {
+      for (const response of [await name(guesser, assignee), await change(assignee)]) {
+        expect(response).toMatchObject({ status: 429, body: { code: 'too_many_requests' } })
+        expect(Number(response.headers.get('Retry-After'))).toBe(3600)
+      }
+    }
+    expect(await name(guesser, other.id)).toMatchObject({ status: 201 })
+    expect(await name(guesser, newId(new Date()))).toMatchObject({ status: 400 })
+    expect(await name(other, guesser.email)).toMatchObject({ status: 201 })
+    advance(3599)
+    expect(await name(guesser, other.email)).toMatchObject({ status: 429 })
+    advance(1)
+    expect(await name(guesser, other.email)).toMatchObject({ status: 201 })
+  })
+
+  test('is limited for parallel requests as for sequential ones', async () => {
+    const guesser = await createUser()
+    expect(await name(guesser, 'nobody@example.com')).toMatchObject({ status: 400 })
+    const addresses = Array.from({ length: 60 }, (_, index) => (index % 2 ? bob.email : `nobody${index}@example.com`))
+    const responses = await Promise.all(addresses.map((address) => name(guesser, address)))
+    const statuses = responses.map(({ status }) => status)
+    expect(statuses.filter((status) => status === 400).length).toBe(29)
+    expect(await name(guesser, bob.email)).toMatchObject({ status: 429 })
+  })
+
+  test('counts nothing for a caller who may not change the assignee', async () => {
+    const { body: made } = await create({ name: 'x', assignee: bob.id })
+    for (let count = 0; count < 31; count++) {
+      const guess = await patch(made.id, { assignee: 'nobody@example.com' }, { token: bob.token })
+      expect(guess).toMatchObject({ status: 403 })
+    }
+    expect(await name(bob, ada.email)).toMatchObject({ status: 201 })
+  })
+})
+
 describe('a version', () => {
   test('that does not match If-Match gets 412 and changes nothing', async () => {
     const { body: made } = await create({ name: 'x', assignee: bob.id })
-    for (const tag of ['"2"', 'W/"2"', '"2-gzip"', '"x"', '2', '"2", "3"', '"99999999999"']) {
+    for (const tag of ['"2"', 'W/"2"', '"2-gzip"', '"x"', '""', '2', '"2", "3"', '"99999999999"', '99999999999']) {
       const response = await patch(made.id, { name: 'y' }, { headers: { 'If-Match': tag } })
       expect(response).toMatchObject({ status: 412, body: { code: 'precondition_failed' } })
     }
@@ -190,6 +271,41 @@ describe('a version', () => {
     expect(await remove('"2"')).toMatchObject({ status: 412 })
     expect(await remove('"3"')).toMatchObject({ status: 204 })
     expect(await remove('"3"')).toMatchObject({ status: 404 })
+  })
+
+  test.each(['', 'x', '"1', "'1'", 'w/"1"', '1-gzip', '"1", x', '"1", *', '1 2', '"a b"'])(
+    'that is written as %s is a 400, since it is no entity tag',
+    async (tag) => {
+      const { body: made } = await create({ name: 'x' })
+      for (const header of ['If-Match', 'If-None-Match']) {
+        for (const method of ['PUT', 'PATCH', 'DELETE']) {
+          const body = method === 'DELETE' ? undefined : { name: 'y' }
+          const options = { token: ada.token, body, headers: { [header]: tag } }
+          const response = await call(method, `/assignments/${made.id}/`, options)
+          expect(response).toMatchObject({ status: 400, body: { code: 'invalid_request' } })
+          expect(response.body.errors).toMatchObject([{ in: 'header', pointer: `/${header.toLowerCase()}` }])
+        }
+      }
+      expect((await read(made.id)).body).toEqual(made)
+    },
+  )
+
+  test('that If-None-Match names is not changed', async () => {
+    const { body: made } = await create({ name: 'x', assignee: bob.id })
+    const url = `/assignments/${made.id}/`
+    const send = (method: string, headers: Record<string, string>, { token } = ada) =>
+      call(method, url, { token, headers, body: method === 'DELETE' ? undefined : { name: 'y' } })
+    for (const method of ['PUT', 'PATCH', 'DELETE']) {
+      for (const tag of ['*', '"1"', 'W/"1"', '1', '"7", "1-gzip"']) {
+        expect(await send(method, { 'If-None-Match': tag })).toMatchObject({ status: 412 })
+        expect(await send(method, { 'If-None-Match': tag, 'If-Match': '"1"' })).toMatchObject({ status: 412 })
+        expect(await send(method, { 'If-None-Match': tag }, bob)).toMatchObject({ status: 403 })
+        expect(await send(method, { 'If-None-Match': tag }, eve)).toMatchObject({ status: 404 })
+      }
+    }
+    expect((await read(made.id)).body).toEqual(made)
+    expect(await send('PATCH', { 'If-None-Match': '"7"', 'If-Match': '*' })).toMatchObject({ status: 200 })
+    expect(await send('DELETE', { 'If-None-Match': '"1"' })).toMatchObject({ status: 204 })
   })
 
   test('matches If-Match also as proxies alter its tag', async () => {

@@ -9,6 +9,8 @@ export type ModelUser = Awaited<ReturnType<Docket['createUser']>>
 export const writableFields = ['name', 'description', 'status', 'assignee'] as const
 export type Fields = Partial<Pick<Assignment, (typeof writableFields)[number]>>
 export type Query = Record<string, string>
+/** Preconditions, of which an empty one is not sent. */
+type Tags = { 'If-Match'?: string; 'If-None-Match'?: string }
 type Response = Awaited<ReturnType<Docket['call']>>
 type ModelEvent = ReturnType<typeof eventOf>
 
@@ -84,30 +86,40 @@ export class AssignmentModel {
     expectResponse(response, isKnown ? { ...success(assignment, 304), body: {} } : success(assignment))
   }
 
-  async change(method: 'PUT' | 'PATCH', caller: ModelUser, id: string, tag: string, body: Fields) {
-    const response = await this.#requestItem(method, caller, id, { 'If-Match': tag }, body)
+  async change(method: 'PUT' | 'PATCH', caller: ModelUser, id: string, tags: Tags, body: Fields) {
+    const response = await this.#requestItem(method, caller, id, tags, body)
     const assignment = this.#visible(caller, id)
     if (!assignment) return expectResponse(response, rejection(404, 'not_found'))
-    const isStatusOnly = method === 'PATCH' && Object.keys(body).join() === 'status'
-    if (assignment.creator !== caller.id && !isStatusOnly) return expectResponse(response, rejection(403, 'forbidden'))
-    if (tag && !MATCHING_TAGS.includes(tag)) return expectResponse(response, rejection(412, 'precondition_failed'))
     const fields = this.#normalize(body)
-    if (!fields) return expectResponse(response, rejection(400, 'invalid_request'))
     const defaults: Fields = method === 'PUT' ? { description: '', status: 'todo' } : {}
-    const after = { ...this.#nextVersion(assignment), ...defaults, ...fields }
+    const { assignee, ...others } = body
+    const wanted = fields ?? { ...this.#normalize(others), assignee: 'nobody' }
+    const after = { ...this.#nextVersion(assignment), ...defaults, ...wanted }
     const changed = writableFields.filter((name) => after[name] !== assignment[name])
+    const refused = changed.filter((name) => name !== 'status')
+    if (assignment.creator !== caller.id && refused.length > 0) {
+      expect(response.body.detail).toContain(`change ${refused.join(', ')}.`)
+      return expectResponse(response, rejection(403, 'forbidden'))
+    }
+    if (isRefused(tags)) return expectResponse(response, rejection(412, 'precondition_failed'))
+    if (!fields) return expectResponse(response, rejection(400, 'invalid_request'))
     if (changed.length === 0) return expectResponse(response, success(assignment))
     this.#present.set(id, after)
     this.#log.push(eventOf('changed', caller, after, changed))
     expectResponse(response, success(after))
   }
 
-  async remove(caller: ModelUser, id: string, tag: string) {
-    const response = await this.#requestItem('DELETE', caller, id, { 'If-Match': tag })
+  /** Sends back an assignment as it was read, read-only fields included, with another status. */
+  async sendBack(method: 'PUT' | 'PATCH', caller: ModelUser, id: string, status: Assignment['status']) {
+    await this.change(method, caller, id, {}, { ...(this.#present.get(id) ?? { name: 'x' }), status })
+  }
+
+  async remove(caller: ModelUser, id: string, tags: Tags) {
+    const response = await this.#requestItem('DELETE', caller, id, tags)
     const assignment = this.#visible(caller, id)
     if (!assignment) return expectResponse(response, rejection(404, 'not_found'))
     if (assignment.creator !== caller.id) return expectResponse(response, rejection(403, 'forbidden'))
-    if (tag && !MATCHING_TAGS.includes(tag)) return expectResponse(response, rejection(412, 'precondition_failed'))
+    if (isRefused(tags)) return expectResponse(response, rejection(412, 'precondition_failed'))
     this.#present.delete(id)
     this.#log.push(eventOf('deleted', caller, this.#nextVersion(assignment)))
     expectResponse(response, { status: 204, etag: null, body: {} })
@@ -140,7 +152,7 @@ export class AssignmentModel {
     return [caller ?? (this.people[0] as ModelUser), id]
   }
 
-  #requestItem(method: string, caller: ModelUser, id: string, tags: Query, body?: Fields) {
+  #requestItem(method: string, caller: ModelUser, id: string, tags: Tags, body?: Fields) {
     const version = String(this.#present.get(id)?.version ?? 1)
     const defined = Object.entries(tags).filter(([, tag]) => tag !== '')
     const headers = Object.fromEntries(defined.map(([name, tag]) => [name, tag.replace('N', version)]))
@@ -155,11 +167,16 @@ export class AssignmentModel {
   #eventsOf = (id: string) => this.#log.filter(({ assignment }) => assignment === id)
 
   /** Trims names and resolves addresses; undefined if the assignee does not exist. */
-  #normalize({ name, assignee, ...rest }: Fields): Fields | undefined {
+  #normalize({ name, description, status, assignee }: Fields): Fields | undefined {
     const wanted = assignee?.toLowerCase()
     const person = this.people.find(({ id, email }) => wanted === id || wanted === email.toLowerCase())
     if (wanted && !person) return undefined
-    return { ...rest, ...(name && { name: name.trim() }), ...(person && { assignee: person.id }) }
+    return {
+      ...(name && { name: name.trim() }),
+      ...(description !== undefined && { description }),
+      ...(status && { status }),
+      ...(person && { assignee: person.id }),
+    }
   }
 
   /** Raises the version. The time is the clock's, or a millisecond later than before if the clock did not advance. */
@@ -185,6 +202,10 @@ export class AssignmentModel {
     }
   }
 }
+
+/** Tells whether a precondition of a change fails. */
+const isRefused = ({ 'If-Match': match = '', 'If-None-Match': noneMatch = '' }: Tags) =>
+  (match !== '' && !MATCHING_TAGS.includes(match)) || MATCHING_TAGS.includes(noneMatch)
 
 const eventOf = (
   kind: 'created' | 'changed' | 'deleted',

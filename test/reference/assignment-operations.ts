@@ -81,6 +81,8 @@ function operationSequences(model: AssignmentModel, startTime: number) {
   const role = fc.constantFrom('creator' as const, 'creator' as const, 'assignee' as const)
   const target = { which: fc.nat(99), as: fc.oneof(role, role, anyone) }
   const tag = fc.constantFrom(...Array<string>(5).fill(''), ...MATCHING_TAGS, '"999"')
+  const noTag = fc.constantFrom(...Array<string>(9).fill(''), ...MATCHING_TAGS, '"999"')
+  const tags = fc.record({ 'If-Match': tag, 'If-None-Match': noTag })
   const caller = (index: number) => people[index] as ModelUser
 
   const create = operation('create', fc.record({ as: anyone, body: whole }), ({ as, body }) =>
@@ -89,16 +91,20 @@ function operationSequences(model: AssignmentModel, startTime: number) {
   const read = operation('read', fc.record({ ...target, tag }), ({ tag, ...aimed }) =>
     model.read(...model.aim(aimed), tag),
   )
-  const patch = operation('patch', fc.record({ ...target, tag, body: partial }), ({ tag, body, ...aimed }) =>
-    model.change('PATCH', ...model.aim(aimed), tag, body),
+  const patch = operation('patch', fc.record({ ...target, tags, body: partial }), ({ tags, body, ...aimed }) =>
+    model.change('PATCH', ...model.aim(aimed), tags, body),
   )
   const put = operation(
     'put',
-    fc.record({ ...target, tag, body: fc.oneof(only('name'), whole) }),
-    ({ tag, body, ...aimed }) => model.change('PUT', ...model.aim(aimed), tag, body),
+    fc.record({ ...target, tags, body: fc.oneof(only('name'), whole) }),
+    ({ tags, body, ...aimed }) => model.change('PUT', ...model.aim(aimed), tags, body),
   )
-  const remove = operation('remove', fc.record({ ...target, tag }), ({ tag, ...aimed }) =>
-    model.remove(...model.aim(aimed), tag),
+  const method = fc.constantFrom('PUT' as const, 'PATCH' as const)
+  const sendBack = operation('send back', fc.record({ ...target, method, status }), ({ method, status, ...aimed }) =>
+    model.sendBack(method, ...model.aim(aimed), status),
+  )
+  const remove = operation('remove', fc.record({ ...target, tags }), ({ tags, ...aimed }) =>
+    model.remove(...model.aim(aimed), tags),
   )
   const history = operation('history', fc.record({ ...target, limit }), ({ limit, ...aimed }) =>
     model.expectHistory(...model.aim(aimed), { limit }),
@@ -111,7 +117,7 @@ function operationSequences(model: AssignmentModel, startTime: number) {
   )
 
   const first = fc.array(create, { minLength: 6, maxLength: 6 })
-  const changes = [create, patch, patch, patch, patch, put, put, remove]
+  const changes = [create, patch, patch, patch, patch, put, put, sendBack, remove]
   const later = fc.oneof(...changes, read, history, list, list, list, advance, advance)
   return fc.tuple(first, fc.array(later, { maxLength: 160, size: 'max' })).map((parts) => parts.flat())
 }
