@@ -5,7 +5,7 @@ import { bearerRoute } from '../http/declare-route.ts'
 import { etagOf, namedVersions } from '../http/etag.ts'
 import { publicPath } from '../http/origin.ts'
 import { Problem, retryLater } from '../http/problem.ts'
-import { header, id, jsonBody, jsonResponse, name, text } from '../http/schemas.ts'
+import { header, id, jsonBody, jsonResponse, name, patchBody, text } from '../http/schemas.ts'
 import type { Env, RequestContext } from '../services.ts'
 import { findAssignmentAsOf } from './as-of.ts'
 import {
@@ -174,7 +174,7 @@ export const assignmentRoutes = new OpenAPIHono<Env>()
 - A request that changes nothing keeps \`version\` and \`updated_at\`, and writes no event.
 - 403 takes precedence over 412.`,
       tags,
-      request: { params, headers: preconditionHeaders, body: jsonBody(AssignmentChanges) },
+      request: { params, headers: preconditionHeaders, body: patchBody(AssignmentChanges) },
       responses: { 200: assignmentResponse('The assignment after the change.') },
       problems: ['forbidden', 'precondition_failed', 'too_many_requests'],
     }),

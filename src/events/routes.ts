@@ -2,6 +2,7 @@ import { OpenAPIHono, z } from '@hono/zod-openapi'
 import { readCursor, writeCursor } from '../assignments/cursors.ts'
 import { EventSchema, idOf, person, severalStatuses } from '../assignments/schemas.ts'
 import { protectedRoute } from '../http/declare-route.ts'
+import { pageUrl, setLinks } from '../http/links.ts'
 import { methodNotAllowed } from '../http/methods.ts'
 import { prefers } from '../http/negotiate.ts'
 import { Problem, retryLater } from '../http/problem.ts'
@@ -25,7 +26,7 @@ const streamHeaders = {
 const description = `Returns every change of an assignment that you created or are assigned to, exactly once and in order.
 
 - **Filters** match the assignment before or after the change, so you learn what leaves a filter. You get the change by which you lose an assignment, without its \`name\` and \`description\`, which are null.
-- **JSON** has the oldest event first. Send \`cursor=<next>\` to get what has happened since.
+- **JSON** has the oldest event first. \`next\` is the URL that returns what has happened since.
 - **Server-sent events** need \`Accept: ${STREAM}\` and arrive as they happen: \`event\` is the kind, \`id\` a cursor, and \`data\` the Event. A comment is sent every 15 seconds. A stream ends after at most 5 minutes (1 on Workers), soon after its session ends, or when its reader is too slow. Clients reconnect by themselves and resume with \`Last-Event-ID\` or \`lastEventId\`.
 - **Cursors** are valid for one user with the same filters. \`cursor_expired\` means that the position is no longer in the log. Then list your assignments, and start again without a cursor.`
 
@@ -42,15 +43,16 @@ const QuerySchema = z.strictObject({
   limit: limit.openapi({ description: 'JSON only; ignored for streams.' }),
   cursor: cursor.openapi({
     description:
-      'A `next` or the `id` of an event in a stream. `start` is the beginning of the log. Without a cursor you start from now.',
+      'From `next`, or the `id` of an event in a stream. `start` is the beginning of the log. Without a cursor you start from now.',
   }),
   lastEventId,
 })
 
 const PageSchema = z.strictObject({
-  next: z
-    .string()
-    .openapi({ description: 'A cursor, also if nothing has happened.', example: 'W1tbIjc0MiIsIjIwMjYtMTEtMjJUMTA6M…' }),
+  next: z.url().openapi({
+    description: 'The URL that returns what happened since, also if nothing has happened. It can be streamed, too.',
+    example: 'https://docket.example.com/assignments/events/?cursor=W1tbIjc0MiIs',
+  }),
   results: z.array(EventSchema),
 })
 
@@ -94,7 +96,10 @@ export const eventRoutes = new OpenAPIHono<Env>().openapi(
     const toCursor = (position: LogPosition) => writePosition(position, caller, filter)
     if (!prefers(c, STREAM)) {
       const results = page.events.map((event) => publicEvent(event, caller)) as z.output<typeof EventSchema>[]
-      return c.json({ next: toCursor(page.next), results }, 200)
+      // `lastEventId` would take precedence over the cursor.
+      const next = pageUrl(c, toCursor(page.next), ['lastEventId'])
+      setLinks(c, next, null)
+      return c.json({ next, results }, 200)
     }
     const subscriber = { caller, session, filter, toCursor }
     if (c.req.method === 'HEAD' || c.var.hasTimedOut) return c.body(null, 200, streamHeaders)

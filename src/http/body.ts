@@ -7,13 +7,14 @@ import { unknownFields } from './validation.ts'
 const MAX_BODY = 256 * 1024
 
 /**
- * Reads the body as a JSON object; undefined if there is none and none is expected. Throws 413, 415, or 400 for a body that
+ * Reads the body as a JSON object of one of some media types; undefined if there is none and no type is expected. Throws 413, 415, or 400 for a body that
  * is not JSON in UTF-8 (`c.req.json()` would turn invalid bytes into U+FFFD, and two passwords into one).
  */
-export async function readBody(c: RequestContext, isExpected: boolean): Promise<object | undefined> {
+export async function readBody(c: RequestContext, types: string[]): Promise<object | undefined> {
+  const isExpected = types.length > 0
   const bytes = await c.var.pauseTimeout(() => readBytes(c.req.raw)).catch(rejectBroken)
   if (!isExpected && isBlank(bytes)) return undefined
-  assertJson(c)
+  assertJson(c, isExpected ? types : ['application/json'])
   const value = parseJson(bytes)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new Problem('malformed_request', { detail: 'The body must be a JSON object.' })
@@ -50,16 +51,16 @@ function rejectBroken(error: unknown): never {
 const isBlank = (bytes: Uint8Array) => ['', 'null', '""'].includes(new TextDecoder().decode(bytes).trim())
 
 /** Throws 415, with the types or encodings that are accepted (RFC 9110, 15.5.16), unless the body is uncompressed JSON. */
-function assertJson({ req }: RequestContext) {
+function assertJson({ req }: RequestContext, types: string[]) {
   const encodings = (req.header('Content-Encoding') ?? '').split(',').map((encoding) => encoding.trim().toLowerCase())
   if (encodings.some((encoding) => encoding !== '' && encoding !== 'identity')) {
     const headers = { 'Accept-Encoding': 'identity' }
     throw new Problem('unsupported_media_type', { detail: 'The body must not be compressed.', headers })
   }
-  if (isJson(req.header('Content-Type') ?? '')) return
-  const accepted = req.method === 'PATCH' ? ['Accept', 'Accept-Patch'] : ['Accept']
-  const headers = Object.fromEntries(accepted.map((name) => [name, 'application/json']))
-  throw new Problem('unsupported_media_type', { headers })
+  if (isJson(req.header('Content-Type') ?? '', types)) return
+  const names = req.method === 'PATCH' ? ['Accept', 'Accept-Patch'] : ['Accept']
+  const headers = Object.fromEntries(names.map((name) => [name, types.join(', ')]))
+  throw new Problem('unsupported_media_type', { detail: `The body must be ${types.join(' or ')}.`, headers })
 }
 
 function parseJson(bytes: Uint8Array): unknown {

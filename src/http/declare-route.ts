@@ -88,7 +88,7 @@ const readInput =
   async (c, next) => {
     checkQuery(c.req.url)
     if (c.req.method !== 'GET' && c.req.method !== 'HEAD') {
-      const body = await readBody(c, request?.body !== undefined)
+      const body = await readBody(c, Object.keys(request?.body?.content ?? {}))
       c.req.json = async () => body as never
       if (body) hideContentType(c)
       // Zod checks the query first. An invalid query must not hide what is wrong with the body.

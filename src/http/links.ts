@@ -1,9 +1,10 @@
 import type { RequestContext } from '../services.ts'
 import { baseUrl } from './origin.ts'
 
-/** Returns the URL of the request, as the client knows it, with another cursor. */
-export function pageUrl(c: RequestContext, cursor: string): string {
+/** Returns the URL of the request, as the client knows it, with another cursor and without the given parameters. */
+export function pageUrl(c: RequestContext, cursor: string, removed: string[] = []): string {
   const { pathname, searchParams } = new URL(c.req.url)
+  for (const name of removed) searchParams.delete(name)
   searchParams.set('cursor', cursor)
   return `${baseUrl(c)}${pathname.replace(/\/?$/, '/')}?${searchParams}`
 }

@@ -20,9 +20,12 @@ export function parseMediaType(header: string): MediaType | undefined {
   return { type: type.toLowerCase(), parameters }
 }
 
-/** Tells whether a `Content-Type` is JSON in UTF-8. A parameter other than `charset` has no meaning for JSON (RFC 8259, 11). */
-export function isJson(header: string): boolean {
+/**
+ * Tells whether a `Content-Type` is one of some types of JSON, in UTF-8. A parameter other than `charset` has no meaning for
+ * JSON (RFC 8259, 11).
+ */
+export function isJson(header: string, types: string[]): boolean {
   const parsed = parseMediaType(header)
   const charsets = parsed?.parameters.filter(([name]) => name === 'charset') ?? []
-  return parsed?.type === 'application/json' && charsets.every(([, charset]) => /^utf-?8$/i.test(charset))
+  return types.includes(parsed?.type ?? '') && charsets.every(([, charset]) => /^utf-?8$/i.test(charset))
 }

@@ -18,7 +18,7 @@ export const problems = {
   cursor_expired: [410, 'The position of the cursor is no longer in the log'],
   precondition_failed: [412, 'The assignment has another version'],
   payload_too_large: [413, 'The body is too large'],
-  unsupported_media_type: [415, 'The body must be application/json'],
+  unsupported_media_type: [415, 'The type or the encoding of the body is not supported'],
   too_many_requests: [429, 'Too many requests'],
   internal_error: [500, 'Something went wrong in the service'],
   unavailable: [503, 'The service is not available at the moment'],

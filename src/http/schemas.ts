@@ -63,6 +63,12 @@ export const jsonBody = <S extends z.ZodType>(schema: S) => ({
   content: { 'application/json': { schema } },
 })
 
+/** A required JSON body with changes, which may also be sent as a merge patch (RFC 7396). */
+export const patchBody = <S extends z.ZodType>(schema: S) => ({
+  required: true,
+  content: { 'application/json': { schema }, 'application/merge-patch+json': { schema } },
+})
+
 /** A response with a JSON body. */
 export const jsonResponse = <S extends z.ZodType>(schema: S, description: string) => ({
   description,

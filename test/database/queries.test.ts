@@ -6,6 +6,7 @@ import { listEventsOfAudience } from '../../src/events/log.ts'
 import { fromCursorKeys } from '../../src/events/position.ts'
 import { openDocket } from '../support/fixtures.ts'
 import { explain, type PlanNode, planModes, type Statement } from '../support/plans.ts'
+import { cursorIn } from '../support/stream.ts'
 
 // The plans of all queries over 30,000 assignments of 200 people. Ada created half of them.
 
@@ -44,7 +45,7 @@ await owner`vacuum analyze`
 
 const first = (await call('GET', '/assignments/?limit=100', { token: ada.token })).body
 const assignmentId = first.results[50].id
-const newestCursor = (await call('GET', '/assignments/events/', { token: ada.token })).body.next
+const newestCursor = cursorIn((await call('GET', '/assignments/events/', { token: ada.token })).body.next)
 
 /** Returns the scans of large tables. TimescaleDB's own node only passes on the rows of its chunks. */
 const scansIn = (plan: PlanNode[]) =>

@@ -209,7 +209,7 @@ describe('a query reads only the chunks that it needs', () => {
     test('the newest for a client that follows the log', async () => {
       const { body } = await request(community, '/assignments/events/', ada)
       const newest = chunksBetween(iso(clock.now - 46 * DAY), '9999')
-      for (const path of ['/assignments/events/', `/assignments/events/?cursor=${body.next}`]) {
+      for (const path of ['/assignments/events/', body.next]) {
         const read = await chunksRead(path, mode)
         expect(read.length).toBeGreaterThan(0)
         expect(newest).toEqual(expect.arrayContaining(read))

@@ -107,10 +107,19 @@ describe('a request body', () => {
   test('of another type in a PATCH is rejected with Accept-Patch', async () => {
     const { token } = await createUser()
     const { body } = await call('POST', '/assignments/', { token, body: { name: 'x' } })
-    const headers = { 'Content-Type': 'application/json-patch+json' }
-    const answer = await call('PATCH', `/assignments/${body.id}/`, { token, body: '[]', headers })
-    expect(answer).toMatchObject({ status: 415 })
-    expect(answer.headers.get('Accept-Patch')).toBe('application/json')
+    const patch = (type: string) =>
+      call('PATCH', `/assignments/${body.id}/`, { token, body: '{"name":"y"}', headers: { 'Content-Type': type } })
+    const refused = await patch('application/json-patch+json')
+    expect(refused).toMatchObject({ status: 415 })
+    for (const name of ['Accept', 'Accept-Patch']) {
+      expect(refused.headers.get(name)).toBe('application/json, application/merge-patch+json')
+    }
+    expect(await patch('application/merge-patch+json; charset=UTF-8')).toMatchObject({
+      status: 200,
+      body: { name: 'y' },
+    })
+    const options = { token, body: '{"name":"z"}', headers: { 'Content-Type': 'application/merge-patch+json' } }
+    expect(await call('PUT', `/assignments/${body.id}/`, options)).toMatchObject({ status: 415 })
   })
 
   test('is not read when the query has a broken escape or is not UTF-8', async () => {

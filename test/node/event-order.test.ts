@@ -129,7 +129,7 @@ test('a log restored in another cluster is served only after a migration', async
   expect(BigInt(row?.position)).toBeGreaterThan(BigInt(newest?.position))
   expect((await poll(ada, afterMigration)).results).toMatchObject([{ name: 'after the migration' }])
   // The positions have changed, so earlier cursors are invalid.
-  expect(await call('GET', `/assignments/events/?cursor=${next}`, { token: ada.token })).toMatchObject({ status: 400 })
+  expect(await call('GET', `/assignments/events/?cursor=${next}`, { token: ada.token })).toMatchObject({ status: 410 })
 
   const readFunction = () =>
     owner`select prosrc, pg_get_functiondef(oid) as source from pg_proc where proname = 'log_position'`

@@ -8,7 +8,7 @@ import { freePort, openEmbeddedPostgres } from '../../src/node/embedded-postgres
 import { createPeople, type Person } from '../support/load.ts'
 import { postmasterPid, startServer, temporaryFolder } from '../support/process.ts'
 import { startProxy } from '../support/proxy.ts'
-import { readStream } from '../support/stream.ts'
+import { cursorIn, readStream } from '../support/stream.ts'
 
 // More: WRITERS=100 FOLLOWERS=10 SECONDS=60 npm run test:slow -- test/slow/followers.test.ts
 const { WRITERS = '5', FOLLOWERS = '4', SECONDS = '8' } = process.env
@@ -122,7 +122,7 @@ async function readPage(url: string, person: Person, cursor: string): Promise<Re
   await throwIfRejected(response)
   if (!response?.ok) return { ids: [], cursor }
   const page = (await response.json().catch(() => undefined)) as { next: string; results: Person[] } | undefined
-  return page ? { ids: page.results.map(({ id }) => id), cursor: page.next } : { ids: [], cursor }
+  return page ? { ids: page.results.map(({ id }) => id), cursor: cursorIn(page.next) } : { ids: [], cursor }
 }
 
 async function readForAWhile(url: string, person: Person, cursor: string): Promise<Received> {

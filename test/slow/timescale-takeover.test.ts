@@ -12,6 +12,7 @@ import { insertLog, lastEvents, type NewEvent, nextEvent } from '../reference/ev
 import { startWebAssembly } from '../support/community.ts'
 import { temporaryFolder } from '../support/process.ts'
 import { openServices } from '../support/runtimes.ts'
+import { cursorIn } from '../support/stream.ts'
 import {
   adaptLog,
   compressOldChunks,
@@ -118,5 +119,5 @@ test('events in columns that get positions later are delivered in order', async 
   expect((await readEvents(db, 'start', ada)).map(({ id }) => id)).toEqual(expected.map(({ id }) => id))
   const { body } = await request(db, '/assignments/events/', ada)
   await request(db, '/assignments/', ada, { method: 'POST', body: '{"name":"New"}' })
-  expect(await readEvents(db, body.next, ada)).toMatchObject([{ name: 'New' }])
+  expect(await readEvents(db, cursorIn(body.next), ada)).toMatchObject([{ name: 'New' }])
 })

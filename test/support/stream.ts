@@ -16,15 +16,18 @@ export function assignmentActions({ call, advance }: Docket) {
   }
   const remove = ({ token }: Person, { id }: Json) => call('DELETE', `/assignments/${id}/`, { token })
 
-  /** Returns a page of events, after a cursor if there is one. */
+  /** Returns a page of events, after a cursor if there is one, and the cursor of the next page. */
   async function poll({ token }: Person, cursor?: string, query: Record<string, string> = {}) {
     const parameters = new URLSearchParams({ limit: '100', ...(cursor !== undefined && { cursor }), ...query })
     const { body } = await call('GET', `/assignments/events/?${parameters}`, { token })
-    return body as { next: string; results: Json[] }
+    return { next: cursorIn(body.next), results: body.results as Json[] }
   }
 
   return { create, change, remove, poll }
 }
+
+/** Returns the cursor in the URL of a page. */
+export const cursorIn = (url: string) => new URL(url).searchParams.get('cursor') ?? ''
 
 /** Returns each event as its kind and version. */
 export const summarize = (events: Json[]) => events.map(({ kind, version }) => `${kind} ${version}`)

@@ -6,6 +6,7 @@ import { setPolicies, setUpTimescale } from '../../src/database/timescale.ts'
 import { generateLog, pathsToCompare } from '../reference/event-log.ts'
 import { type Json, openDocket } from './fixtures.ts'
 import type { openServices } from './runtimes.ts'
+import { cursorIn } from './stream.ts'
 
 type User = { id: string; token: string }
 
@@ -45,7 +46,7 @@ export function createComparison(services: ReturnType<typeof openServices>['serv
   async function readEvents(db: Database, cursor: string, person: User): Promise<Json[]> {
     const { body } = await request(db, `/assignments/events/?limit=100&cursor=${cursor}`, person)
     if (body.results.length < 100) return body.results
-    return [...body.results, ...(await readEvents(db, body.next, person))]
+    return [...body.results, ...(await readEvents(db, cursorIn(body.next), person))]
   }
 
   /** Returns the responses to each reader by path. */
