@@ -9,6 +9,7 @@ import { eventRoutes } from './events/routes.ts'
 import { serveDocs } from './http/docs.ts'
 import { handleError } from './http/errors.ts'
 import { healthRoutes } from './http/health.ts'
+import { info, tags } from './http/introduction.ts'
 import { rejectOtherMethods } from './http/methods.ts'
 import { Problem } from './http/problem.ts'
 import { logRequest } from './http/request-log.ts'
@@ -34,5 +35,6 @@ export const app = api
   .route('/assignments', reportRoutes)
   .route('/', healthRoutes)
 
-serveDocs(app, { version: manifest.version, description: manifest.description })
+/** Writes the OpenAPI document for the URL of a server. */
+export const writeOpenApi = serveDocs(app, { ...info, version: manifest.version }, tags)
 rejectOtherMethods(app)

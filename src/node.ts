@@ -1,4 +1,4 @@
-import { developWorker, migrateDatabase } from './node/commands.ts'
+import { developWorker, migrateDatabase, saveOpenApi } from './node/commands.ts'
 import { serve } from './node/serve.ts'
 import { readSettings, type Settings, StartupError } from './settings.ts'
 
@@ -8,6 +8,7 @@ const commands: Record<string, Command> = {
   serve: { does: 'start the server (the default)', run: (settings) => serve(settings, { isDemo: false }) },
   demo: { does: 'start the server with demo data', run: (settings) => serve(settings, { isDemo: true }) },
   migrate: { does: 'migrate the database of DATABASE_URL', run: migrateDatabase },
+  openapi: { does: 'write the OpenAPI document to openapi.json', run: saveOpenApi },
   worker: { does: 'run the Worker on this machine with wrangler', run: developWorker },
 }
 

@@ -1,4 +1,4 @@
-import { OpenAPIHono, z } from '@hono/zod-openapi'
+import { OpenAPIHono } from '@hono/zod-openapi'
 import { protectedRoute, publicRoute } from '../http/declare-route.ts'
 import { clientOf } from '../http/forwarded.ts'
 import { Problem } from '../http/problem.ts'
@@ -16,7 +16,7 @@ import {
 } from './password-resets.ts'
 import { hashPassword, verifyPassword } from './passwords.ts'
 import { assertStrongPassword, invalidCode } from './problems.ts'
-import { address, code, messageResponse, newPassword, password } from './schemas.ts'
+import { messageResponse, PasswordChangeSchema, PasswordResetRequestSchema, PasswordResetSchema } from './schemas.ts'
 import { changePassword, findPasswordHash } from './users.ts'
 
 const CHANGED = 'The password has been changed, and all other sessions have ended.'
@@ -34,7 +34,7 @@ export const passwordRoutes = new OpenAPIHono<Env>()
       summary: 'Change your password',
       description: 'Ends all other sessions. A wrong old password counts as a failed login.',
       tags,
-      request: { body: jsonBody(z.strictObject({ old_password: password, new_password: newPassword })) },
+      request: { body: jsonBody(PasswordChangeSchema) },
       responses: { 200: messageResponse(CHANGED) },
       problems: ['weak_password', 'wrong_password', 'too_many_requests'],
     }),
@@ -60,7 +60,7 @@ export const passwordRoutes = new OpenAPIHono<Env>()
       description:
         'The response is the same for every address. An address gets at most one code a minute and five an hour. A further request extends the last code by 15 minutes.',
       tags,
-      request: { body: jsonBody(z.strictObject({ email: address })) },
+      request: { body: jsonBody(PasswordResetRequestSchema) },
       responses: { 202: messageResponse(RESET_REQUESTED) },
       problems: ['too_many_requests'],
     }),
@@ -82,7 +82,7 @@ export const passwordRoutes = new OpenAPIHono<Env>()
       summary: 'Set a new password with a mailed code',
       description: 'Ends all sessions. A weak password does not use up the code.',
       tags,
-      request: { body: jsonBody(z.strictObject({ code, new_password: newPassword })) },
+      request: { body: jsonBody(PasswordResetSchema) },
       responses: { 200: messageResponse(RESET) },
       problems: ['invalid_code', 'weak_password', 'too_many_requests'],
     }),

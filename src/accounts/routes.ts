@@ -12,17 +12,14 @@ import { loginFailures, mailRequests, mailsTo, wrongCodes } from './limits.ts'
 import { dummyHash, hashPassword, isOutdated, verifyPassword } from './passwords.ts'
 import { assertStrongPassword, invalidCode } from './problems.ts'
 import {
+  AccountPatchSchema,
   AccountSchema,
-  address,
-  code,
-  email,
-  firstName,
+  ActivationSchema,
+  LoginResultSchema,
   LoginSchema,
-  lastName,
   messageResponse,
-  newPassword,
-  password,
-  SessionSchema,
+  SessionListSchema,
+  SignUpSchema,
 } from './schemas.ts'
 import { createSession, endSession, listSessions } from './sessions.ts'
 import { ACTIVATION_HOURS, activate, createSignup } from './signups.ts'
@@ -43,9 +40,7 @@ export const accountRoutes = new OpenAPIHono<Env>()
       description:
         'The response is the same whether or not the address has an account. To get another code, sign up again: at most once a minute and five times an hour.',
       tags,
-      request: {
-        body: jsonBody(z.strictObject({ first_name: firstName, last_name: lastName, email, password: newPassword })),
-      },
+      request: { body: jsonBody(SignUpSchema) },
       responses: { 202: messageResponse(SIGNED_UP) },
       problems: ['weak_password', 'too_many_requests'],
     }),
@@ -69,8 +64,10 @@ export const accountRoutes = new OpenAPIHono<Env>()
       path: '/activate-account',
       operationId: 'activateAccount',
       summary: 'Activate an account with its mailed code',
+      description:
+        'Creates the account with the names and the password of the sign-up that the code was sent for. Then log in.',
       tags,
-      request: { body: jsonBody(z.strictObject({ code })) },
+      request: { body: jsonBody(ActivationSchema) },
       responses: { 200: messageResponse(ACTIVATED) },
       problems: ['invalid_code', 'too_many_requests'],
     }),
@@ -91,9 +88,10 @@ export const accountRoutes = new OpenAPIHono<Env>()
       path: '/login',
       operationId: 'logIn',
       summary: 'Log in and get a token',
+      description: 'Send the token with other requests, as `Authorization: Bearer <token>`.',
       tags,
-      request: { body: jsonBody(z.strictObject({ email: address, password })) },
-      responses: { 200: jsonResponse(LoginSchema, 'The new session. Its token is shown only here.') },
+      request: { body: jsonBody(LoginSchema) },
+      responses: { 200: jsonResponse(LoginResultSchema, 'The new session. Its token is shown only here.') },
       problems: ['invalid_credentials', 'not_activated', 'too_many_requests'],
     }),
     async (c) => {
@@ -133,6 +131,7 @@ export const accountRoutes = new OpenAPIHono<Env>()
       path: '/',
       operationId: 'getAccount',
       summary: 'Read your account',
+      description: 'Returns the account of the token.',
       tags,
       responses: { 200: jsonResponse(AccountSchema, 'Your account.') },
     }),
@@ -144,16 +143,9 @@ export const accountRoutes = new OpenAPIHono<Env>()
       path: '/change',
       operationId: 'changeAccount',
       summary: 'Change your name',
+      description: 'Omitted names keep their values.',
       tags,
-      request: {
-        body: jsonBody(
-          z
-            .strictObject({ first_name: firstName, last_name: lastName })
-            .partial()
-            .refine((names) => Object.keys(names).length > 0, 'Must have at least one field')
-            .openapi({ minProperties: 1 }),
-        ),
-      },
+      request: { body: jsonBody(AccountPatchSchema) },
       responses: { 200: jsonResponse(AccountSchema, 'Your account after the change.') },
     }),
     async (c) => {
@@ -168,8 +160,9 @@ export const accountRoutes = new OpenAPIHono<Env>()
       path: '/sessions',
       operationId: 'listSessions',
       summary: 'List your sessions, newest first',
+      description: 'Each login creates a session. `current` marks the session of the request.',
       tags,
-      responses: { 200: jsonResponse(z.strictObject({ results: z.array(SessionSchema) }), 'Your live sessions.') },
+      responses: { 200: jsonResponse(SessionListSchema, 'Your live sessions.') },
     }),
     async (c) => c.json({ results: await listSessions(c.env.db, c.var.session, c.env.now()) }, 200),
   )
@@ -179,6 +172,7 @@ export const accountRoutes = new OpenAPIHono<Env>()
       path: '/sessions/{id}',
       operationId: 'endSession',
       summary: 'End one of your sessions',
+      description: 'Its token stops working at once, on all instances.',
       tags,
       request: { params: z.strictObject({ id }) },
       responses: { 204: { description: 'The session has ended.' } },

@@ -1,6 +1,9 @@
 import { z } from '@hono/zod-openapi'
-import { id, instant, jsonResponse, name, wellFormed } from '../http/schemas.ts'
+import { id, instant, name, wellFormed } from '../http/schemas.ts'
 import { toAsciiAddress } from '../mail/addresses.ts'
+
+// In ASCII and full width, without U.
+const CODE_CHARACTERS = '0-9A-TV-Za-tv-z\\uFF10-\\uFF19\\uFF21-\\uFF34\\uFF36-\\uFF3A\\uFF41-\\uFF54\\uFF56-\\uFF5A'
 
 /** An e-mail address as a person may type or paste it, without white space and invisible characters around it. */
 const trimmed = wellFormed.transform(trimAddress)
@@ -24,7 +27,12 @@ export const password = wellFormed.openapi({ format: 'password', example: 'four 
 // The schema does not check the length: `weak_password` covers every weakness.
 export const newPassword = password.openapi({ minLength: 8, maxLength: 256 })
 
-export const code = z.string().openapi({ example: '7KQ2-M9XD-4HRT-V8CW' })
+export const code = z.string().openapi({
+  description: 'From the mail. Case, spaces, dashes, quotes and full-width forms do not matter.',
+  example: '7KQ2-M9XD-4HRT-V8CW',
+  // Sixteen letters and digits, with anything but those around them.
+  pattern: `^[^${CODE_CHARACTERS}]*([${CODE_CHARACTERS}][^${CODE_CHARACTERS}]*){16}$`,
+})
 
 export const AccountSchema = z
   .strictObject({
@@ -46,23 +54,59 @@ export const AccountSchema = z
     },
   })
 
-export const LoginSchema = z.strictObject({
-  token: z.string().openapi({ example: 'dkt_3q2-7wAAq1ZVd0w0X2l0Yk9uZUV4YW1wbGVUb2tlbjEyMw' }),
-  expires_at: instant,
-  user: AccountSchema,
-})
+export const LoginResultSchema = z
+  .strictObject({
+    token: z.string().openapi({ example: 'dkt_3q2-7wAAq1ZVd0w0X2l0Yk9uZUV4YW1wbGVUb2tlbjEyMw' }),
+    expires_at: instant,
+    user: AccountSchema,
+  })
+  .openapi('LoginResult')
 
-export const SessionSchema = z.strictObject({
-  id,
-  created_at: instant,
-  expires_at: instant,
-  user_agent: z.string().nullable().openapi({ example: 'curl/8.14.1' }),
-  current: z.boolean(),
-})
+const SessionSchema = z
+  .strictObject({
+    id,
+    created_at: instant,
+    expires_at: instant,
+    user_agent: z.string().nullable().openapi({ example: 'curl/8.14.1' }),
+    current: z.boolean().openapi({ description: 'Whether it is the session of this request.' }),
+  })
+  .openapi('Session')
+
+export const SessionListSchema = z.strictObject({ results: z.array(SessionSchema).max(100) }).openapi('SessionList')
+
+const MessageSchema = z
+  .strictObject({ message: z.string().openapi({ description: 'A sentence for the user.' }) })
+  .openapi('Message')
 
 /** A response with a sentence for the user. */
-export const messageResponse = (message: string) =>
-  jsonResponse(z.strictObject({ message: z.string().openapi({ example: message }) }), message)
+export const messageResponse = (message: string) => {
+  const content = { 'application/json': { schema: MessageSchema, example: { message } } }
+  return { description: message, content }
+}
+
+// The bodies of requests.
+
+export const SignUpSchema = z
+  .strictObject({ first_name: firstName, last_name: lastName, email, password: newPassword })
+  .openapi('SignUp')
+
+export const ActivationSchema = z.strictObject({ code }).openapi('Activation')
+
+export const LoginSchema = z.strictObject({ email: address, password }).openapi('Login')
+
+export const AccountPatchSchema = z
+  .strictObject({ first_name: firstName, last_name: lastName })
+  .partial()
+  .refine((names) => Object.keys(names).length > 0, 'Must have at least one field')
+  .openapi('AccountPatch', { minProperties: 1 })
+
+export const PasswordChangeSchema = z
+  .strictObject({ old_password: password, new_password: newPassword })
+  .openapi('PasswordChange')
+
+export const PasswordResetRequestSchema = z.strictObject({ email: address }).openapi('PasswordResetRequest')
+
+export const PasswordResetSchema = z.strictObject({ code, new_password: newPassword }).openapi('PasswordReset')
 
 // A pattern that ends in `+$` would take quadratic time for a long text of spaces.
 function trimAddress(value: string): string {

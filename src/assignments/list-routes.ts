@@ -3,7 +3,7 @@ import { statuses } from '../database/schema.ts'
 import { protectedRoute } from '../http/declare-route.ts'
 import { pageUrl, setLinks } from '../http/links.ts'
 import { Problem } from '../http/problem.ts'
-import { cursor, id, limit, pageOf, pageResponse, wellFormed } from '../http/schemas.ts'
+import { cursor, id, integer, limit, pageOf, pageResponse, wellFormed } from '../http/schemas.ts'
 import type { Env, RequestContext } from '../services.ts'
 import { type Cursor, instantKey, readCursor, writeCursor } from './cursors.ts'
 import { listHistory } from './history.ts'
@@ -46,7 +46,9 @@ const search = wellFormed
     example: 'report "two pages"',
   })
 
-const sortField = z.string().regex(new RegExp(`^-?(${orderings.join('|')})$`), `Must be one of ${orderings.join(', ')}`)
+const sortPattern = `-?(${orderings.join('|')})`
+
+const sortField = z.string().regex(new RegExp(`^${sortPattern}$`), `Must be one of ${orderings.join(', ')}`)
 
 const ordering = z
   .string()
@@ -62,6 +64,7 @@ const ordering = z
     description: `Up to 3 of \`${orderings.join('`, `')}\`, each with \`-\` for descending. \`name\` ignores case. \`status\` sorts as ${statuses.join(', ')}.`,
     example: 'status,-updated_at',
     default: '-created_at',
+    pattern: `^\\s*${sortPattern}\\s*(,\\s*${sortPattern}\\s*){0,2}$`,
   })
 
 // Python writes `True`.
@@ -89,7 +92,11 @@ const ListQuery = z.strictObject({
   count,
 })
 
-const AssignmentPage = pageOf(AssignmentSchema).extend({ count: z.int().optional().openapi({ example: 42 }) })
+const AssignmentPage = pageOf(AssignmentSchema)
+  .extend({ count: integer(0).optional().openapi({ description: 'With `count=true`.', example: 42 }) })
+  .openapi('AssignmentPage')
+
+const HistoryPage = pageOf(EventSchema).openapi('HistoryPage')
 
 export const listRoutes = new OpenAPIHono<Env>()
   .openapi(
@@ -130,7 +137,7 @@ export const listRoutes = new OpenAPIHono<Env>()
       description: 'The users who could see the assignment when it was deleted can still read its history.',
       tags: ['Assignments'],
       request: { params: z.strictObject({ id }), query: z.strictObject({ limit, cursor }) },
-      responses: { 200: pageResponse(pageOf(EventSchema), 'A page of events.') },
+      responses: { 200: pageResponse(HistoryPage, 'A page of events.') },
       problems: ['invalid_cursor'],
     }),
     async (c) => {

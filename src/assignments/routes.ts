@@ -2,7 +2,7 @@ import { OpenAPIHono, z } from '@hono/zod-openapi'
 import { address } from '../accounts/schemas.ts'
 import { takeBearer, unauthenticated } from '../http/auth.ts'
 import { bearerRoute } from '../http/declare-route.ts'
-import { etagOf, namedVersions } from '../http/etag.ts'
+import { etagOf, namedVersions, TAGS_PATTERN } from '../http/etag.ts'
 import { publicPath } from '../http/origin.ts'
 import { Problem, retryLater } from '../http/problem.ts'
 import { header, id, jsonBody, jsonResponse, name, patchBody, text } from '../http/schemas.ts'
@@ -30,7 +30,10 @@ const isAddress = (value: string) => value.includes('@')
 const assignee = z.union([z.uuid(), address.refine(isAddress)], 'Must be a user id, or an e-mail address').openapi({
   description: 'A user id, or the e-mail address of an account.',
   example: 'ada@example.com',
-  type: 'string',
+  anyOf: [
+    { type: 'string', format: 'uuid' },
+    { type: 'string', format: 'email' },
+  ],
 })
 
 const ignored = z.unknown().optional().openapi({ readOnly: true, description: 'Ignored.' })
@@ -45,22 +48,24 @@ const withoutReadOnly = <Body extends { [field in ReadOnly]?: unknown }>(body: B
   return writable
 }
 
-const AssignmentInput = z
-  .strictObject({
-    ...readOnlyFields,
-    name: assignmentName,
-    description: description.default(''),
-    status: status.default('todo'),
-    assignee: assignee.optional(),
-  })
-  .transform(withoutReadOnly)
+const whole = z.strictObject({
+  ...readOnlyFields,
+  name: assignmentName,
+  description: description.default(''),
+  status: status.default('todo'),
+  assignee: assignee.optional(),
+})
 
-const AssignmentChanges = z
+const AssignmentCreate = whole.transform(withoutReadOnly).openapi('AssignmentCreate')
+
+const AssignmentReplace = whole.transform(withoutReadOnly).openapi('AssignmentReplace')
+
+const AssignmentPatch = z
   .strictObject({ ...readOnlyFields, name: assignmentName, description, status, assignee })
   .partial()
   .transform(withoutReadOnly)
   .refine((fields) => Object.keys(fields).length > 0, `Must have at least one of ${writableFields.join(', ')}`)
-  .openapi({ minProperties: 1 })
+  .openapi('AssignmentPatch', { anyOf: writableFields.map((field) => ({ required: [field] })) })
 
 const params = z.strictObject({ id })
 
@@ -68,6 +73,7 @@ const entityTags = z
   .string()
   .refine((header) => namedVersions(header) !== undefined, 'Must be `*` or entity tags, such as "3"')
   .optional()
+  .openapi({ pattern: TAGS_PATTERN })
 
 const preconditionHeaders = z.object({
   'if-match': entityTags.openapi({
@@ -105,7 +111,7 @@ export const assignmentRoutes = new OpenAPIHono<Env>()
 - An assignee without an account is \`invalid_request\` at \`/assignee\`. After 30 such addresses in an hour, addresses get a 429.
 - The read-only fields of an assignment may be sent, and are ignored.`,
       tags,
-      request: { body: jsonBody(AssignmentInput) },
+      request: { body: jsonBody(AssignmentCreate) },
       responses: {
         201: assignmentResponse('The new assignment.', {
           Location: header('The path of the assignment, with the prefix of the public URL.'),
@@ -156,7 +162,7 @@ export const assignmentRoutes = new OpenAPIHono<Env>()
 - The creator can change every field. An assignee who is not the creator can change only \`status\`, and sends the other fields with their values.
 - The read-only fields of an assignment may be sent, and are ignored.`,
       tags,
-      request: { params, headers: preconditionHeaders, body: jsonBody(AssignmentInput) },
+      request: { params, headers: preconditionHeaders, body: jsonBody(AssignmentReplace) },
       responses: { 200: assignmentResponse('The assignment after the change.') },
       problems: ['forbidden', 'precondition_failed', 'too_many_requests'],
     }),
@@ -174,7 +180,7 @@ export const assignmentRoutes = new OpenAPIHono<Env>()
 - A request that changes nothing keeps \`version\` and \`updated_at\`, and writes no event.
 - 403 takes precedence over 412.`,
       tags,
-      request: { params, headers: preconditionHeaders, body: patchBody(AssignmentChanges) },
+      request: { params, headers: preconditionHeaders, body: patchBody(AssignmentPatch) },
       responses: { 200: assignmentResponse('The assignment after the change.') },
       problems: ['forbidden', 'precondition_failed', 'too_many_requests'],
     }),

@@ -3,19 +3,19 @@ import { getTableColumns } from 'drizzle-orm'
 import type { PgTable } from 'drizzle-orm/pg-core'
 import { assignment_events, assignments, event_kinds, statuses } from '../database/schema.ts'
 import { invalidRequest } from '../http/problem.ts'
-import { id, instant } from '../http/schemas.ts'
+import { growing, id, instant, integer } from '../http/schemas.ts'
 import type { RequestContext } from '../services.ts'
 import { assignmentFields, eventFields, loggedFields, pick, writableFields } from './fields.ts'
 import { parseInstant } from './instants.ts'
 
 export const status = z.enum(statuses).openapi({ example: 'in progress' })
-export const version = z.int().openapi({ example: 3 })
+export const version = integer(1).openapi({ example: 3 })
 
 /** The schemas of responses by the SQL type of a column. */
 const columnSchemas: Record<string, z.ZodType> = {
   uuid: id,
   text: z.string(),
-  'text[]': z.array(z.enum(writableFields)),
+  'text[]': z.array(growing(z.enum(writableFields)).openapi({ example: 'status' })).max(100),
   integer: version,
   'timestamp (3) with time zone': instant,
   assignment_status: status,
@@ -61,18 +61,25 @@ export const EventSchema = schemaOf(assignment_events, eventFields)
     },
   })
 
+const instantForms = {
+  anyOf: [
+    { type: 'string' as const, format: 'date-time' },
+    { type: 'string' as const, format: 'date' },
+  ],
+}
+
 /** A time or a date in a query, as it was sent. */
 export const instantText = z
   .string()
   .refine((value) => parseInstant(value, 'up') !== undefined, { error: ({ input }) => instantMessage(String(input)) })
-  .openapi({ example: '2026-11-22T10:00:00Z' })
+  .openapi({ ...instantForms, example: '2026-11-22T10:00:00Z' })
 
 /** A time in a query, in whole milliseconds. A finer one is rounded up or down. */
 const queryInstant = (round: 'up' | 'down') =>
   instantText
     .transform((value) => parseInstant(value, round) as string)
     .optional()
-    .openapi({ type: 'string' })
+    .openapi(instantForms)
 
 function instantMessage(value: string): string {
   const rule = 'Must be an RFC 3339 time with a zone, or a date, in the years 1 to 9999'
@@ -105,7 +112,7 @@ export function resolveAsOf(c: RequestContext, as_of: string | undefined): strin
 export const person = z
   .union([z.literal('me'), z.uuid()], 'Must be a user id, or `me`')
   .optional()
-  .openapi({ type: 'string', description: 'A user id, or `me`.', example: 'me' })
+  .openapi({ description: 'A user id, or `me`.', example: 'me' })
 
 /** Returns the user id that a `person` parameter stands for. */
 export const idOf = (person: string | undefined, caller: string) => (person === 'me' ? caller : person?.toLowerCase())

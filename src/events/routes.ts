@@ -6,7 +6,7 @@ import { pageUrl, setLinks } from '../http/links.ts'
 import { methodNotAllowed } from '../http/methods.ts'
 import { prefers } from '../http/negotiate.ts'
 import { Problem, retryLater } from '../http/problem.ts'
-import { cursor, header, id, limit } from '../http/schemas.ts'
+import { CURSOR_PATTERN, cursor, header, id, limit } from '../http/schemas.ts'
 import type { Env, RequestContext } from '../services.ts'
 import { type EventFilter, type EventQuery, listEvents, publicEvent, readHead } from './log.ts'
 import { cursorKeys, fromCursorKeys, type LogPosition, START, toCursorKeys } from './position.ts'
@@ -30,8 +30,11 @@ const description = `Returns every change of an assignment that you created or a
 - **Server-sent events** need \`Accept: ${STREAM}\` and arrive as they happen: \`event\` is the kind, \`id\` a cursor, and \`data\` the Event. A comment is sent every 15 seconds. A stream ends after at most 5 minutes (1 on Workers), soon after its session ends, or when its reader is too slow. Clients reconnect by themselves and resume with \`Last-Event-ID\` or \`lastEventId\`.
 - **Cursors** are valid for one user with the same filters. \`cursor_expired\` means that the position is no longer in the log. Then list your assignments, and start again without a cursor.`
 
+// An empty one is ignored.
+const resumed = cursor.openapi({ pattern: CURSOR_PATTERN.replace('+', '*') })
+
 // The name that event-source-polyfill uses.
-const lastEventId = cursor.openapi({
+const lastEventId = resumed.openapi({
   description: 'A cursor. Overrides `cursor`, for clients that cannot send `Last-Event-ID`.',
 })
 
@@ -48,13 +51,15 @@ const QuerySchema = z.strictObject({
   lastEventId,
 })
 
-const PageSchema = z.strictObject({
-  next: z.url().openapi({
-    description: 'The URL that returns what happened since, also if nothing has happened. It can be streamed, too.',
-    example: 'https://docket.example.com/assignments/events/?cursor=W1tbIjc0MiIs',
-  }),
-  results: z.array(EventSchema),
-})
+const EventPage = z
+  .strictObject({
+    next: z.url().openapi({
+      description: 'The URL that returns what happened since, also if nothing has happened. It can be streamed, too.',
+      example: 'https://docket.example.com/assignments/events/?cursor=W1tbIjc0MiIs',
+    }),
+    results: z.array(EventSchema).max(100),
+  })
+  .openapi('EventPage')
 
 const streamSchema = z.string().openapi({
   description: 'The same events as a stream.',
@@ -73,14 +78,14 @@ export const eventRoutes = new OpenAPIHono<Env>().openapi(
     request: {
       query: QuerySchema,
       headers: z.object({
-        'last-event-id': cursor.openapi({ description: 'A cursor. Overrides `lastEventId` and `cursor`.' }),
+        'last-event-id': resumed.openapi({ description: 'A cursor. Overrides `lastEventId` and `cursor`.' }),
       }),
     },
     responses: {
       200: {
         description: 'Events, as JSON or as a stream.',
         headers: { Vary: header('The format depends on `Accept`.') },
-        content: { 'application/json': { schema: PageSchema }, [STREAM]: { schema: streamSchema } },
+        content: { 'application/json': { schema: EventPage }, [STREAM]: { schema: streamSchema } },
       },
     },
     problems: ['invalid_cursor', 'cursor_expired'],

@@ -3,8 +3,8 @@ import type { MiddlewareHandler } from 'hono'
 import type { Env, RequestContext, SessionEnv } from '../services.ts'
 import { authenticate, requireToken } from './auth.ts'
 import { readBody } from './body.ts'
-import { Problem, type ProblemCode, problems } from './problem.ts'
-import { header, problemSchema } from './schemas.ts'
+import { invalidRequest, Problem, type ProblemCode, problemJson, problems } from './problem.ts'
+import { header, ProblemSchema } from './schemas.ts'
 import { toInputErrors } from './validation.ts'
 
 type Route = Omit<RouteConfig, 'path' | 'middleware'> & {
@@ -17,6 +17,7 @@ type Route = Omit<RouteConfig, 'path' | 'middleware'> & {
 export const publicRoute = <const P extends string, R extends Route & { path: P }>(route: R) =>
   createRoute<P, R & { middleware: [MiddlewareHandler<Env>] }>({
     ...complete(route, []),
+    security: [],
     middleware: [readInput(route)],
   })
 
@@ -39,44 +40,71 @@ export const bearerRoute = <const P extends string, R extends Route & { path: P 
     middleware: [requireToken, readInput(route)],
   })
 
-/** Adds what all routes have in common: no unknown parameters, and the problems that any route can answer. */
+/** Adds what all routes have in common: no unknown parameters, the request id, and the problems that any route can answer. */
 function complete<R extends Route>({ problems: own = [], ...route }: R, common: ProblemCode[]) {
-  const declared: ProblemCode[] = [
+  const codes: ProblemCode[] = [
     ...common,
-    ...own,
     'malformed_request',
     'invalid_request',
+    ...own,
     ...(route.request?.params ? (['not_found'] as const) : []),
     ...(route.method === 'get' ? [] : (['payload_too_large', 'unsupported_media_type'] as const)),
+    'too_many_requests',
     'internal_error',
     'unavailable',
   ]
+  const successes = Object.entries(route.responses).map(([status, response]) => [
+    status,
+    { ...response, headers: { ...(response as { headers?: object }).headers, ...requestIdHeader } },
+  ])
   return {
     ...route,
     request: { query: z.strictObject({}), ...route.request },
-    responses: { ...route.responses, ...problemResponses(declared) },
+    responses: { ...Object.fromEntries(successes), ...problemResponses(codes) },
   } as unknown as R
 }
 
-function problemResponses(declared: ProblemCode[]) {
-  const byStatus = Map.groupBy(declared, (code) => problems[code][0])
+function problemResponses(codes: ProblemCode[]) {
+  const byStatus = Map.groupBy(new Set(codes), (code) => problems[code][0])
   return Object.fromEntries(
     [...byStatus].map(([status, codes]) => [
       status,
       {
         description: codes.map((code) => `\`${code}\`: ${problems[code][1]}.`).join('\n\n'),
         headers: problemHeaders(status),
-        content: { 'application/problem+json': { schema: problemSchema } },
+        content: {
+          'application/problem+json': {
+            schema: ProblemSchema,
+            examples: Object.fromEntries(codes.map((code) => [code, { value: exampleOf(code) }])),
+          },
+        },
       },
     ]),
   )
 }
 
+const exampleErrors = {
+  invalid_request: [{ in: 'body' as const, pointer: '/name', message: 'Required' }],
+  weak_password: [
+    { in: 'body' as const, pointer: '/password', message: 'The password is among the most common ones.' },
+  ],
+}
+
+function exampleOf(code: ProblemCode): unknown {
+  const errors = code === 'invalid_request' || code === 'weak_password' ? exampleErrors[code] : undefined
+  const problem =
+    code === 'invalid_request' ? invalidRequest(exampleErrors[code]) : new Problem(code, errors && { errors })
+  return JSON.parse(problemJson(problem, 'aca6fa98-8ada-41f7-935d-7164efd3293d'))
+}
+
+const requestIdHeader = { 'X-Request-Id': header('The id of the request in the log.') }
+
 const problemHeaders = (status: number) => ({
-  'X-Request-Id': header('The id of the request in the log.'),
+  ...requestIdHeader,
   ...(status === 401 && { 'WWW-Authenticate': header('`Bearer`, with `error="invalid_token"` if a token was sent.') }),
   ...(status === 415 && {
-    Accept: header('The media type that is accepted.', { required: false }),
+    Accept: header('The media types that are accepted.', { required: false }),
+    'Accept-Patch': header('The same, for PATCH.', { required: false }),
     'Accept-Encoding': header('`identity`, if the body was compressed.', { required: false }),
   }),
   ...((status === 429 || status === 503) && { 'Retry-After': header('Seconds to wait.') }),

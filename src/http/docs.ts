@@ -1,25 +1,30 @@
 import { SwaggerUI } from '@hono/swagger-ui'
 import type { OpenAPIHono } from '@hono/zod-openapi'
 import type { Env } from '../services.ts'
-import { writeDocument } from './openapi.ts'
+import { type Info, type Tag, writeDocument } from './openapi.ts'
 import { baseUrl, publicPath } from './origin.ts'
 
 const PAGE_POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
   "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-/** Adds `openapi.json`, which describes all routes registered so far, and the Swagger UI page. */
-export function serveDocs(app: OpenAPIHono<Env>, info: { version: string; description: string }) {
+/**
+ * Adds `openapi.json`, which describes all routes registered so far, and the Swagger UI page. Returns a function that writes
+ * the document for a server's URL.
+ */
+export function serveDocs(app: OpenAPIHono<Env>, info: Info, tags: Tag[]): (url: string) => string {
   app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {
     type: 'http',
     scheme: 'bearer',
-    description: 'The `token` of the login response.',
+    description:
+      'Paste the `token` of the login response, without `Bearer`. Programs send `Authorization: Bearer <token>`, or `Authorization: Token <token>` as clients of Django REST Framework do.',
   })
-  let documentFor: ReturnType<typeof writeDocument> | undefined
-  app.get('/openapi.json', (c) => {
-    documentFor ??= writeDocument(app, info)
-    return c.body(documentFor(baseUrl(c)), 200, { 'Content-Type': 'application/json' })
-  })
+  let written: ReturnType<typeof writeDocument> | undefined
+  const documentFor = (url: string) => {
+    written ??= writeDocument(app, info, tags)
+    return written(url)
+  }
+  app.get('/openapi.json', (c) => c.body(documentFor(baseUrl(c)), 200, { 'Content-Type': 'application/json' }))
   // A relative URL keeps the path prefix of a proxy.
   app.get('/', (c) => c.redirect(c.env.settings.PUBLIC_URL ? publicPath(c, '/docs/') : 'docs/'))
   app.get('/docs', (c) => {
@@ -33,6 +38,7 @@ export function serveDocs(app: OpenAPIHono<Env>, info: { version: string; descri
   )
   serveAsset(app, 'swagger-ui.css', 'text/css')
   serveAsset(app, 'swagger-ui-bundle.js', 'text/javascript')
+  return documentFor
 }
 
 function serveAsset(app: OpenAPIHono<Env>, file: 'swagger-ui.css' | 'swagger-ui-bundle.js', type: string) {

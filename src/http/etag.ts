@@ -14,7 +14,12 @@ export function namedVersions(header: string): number[] | 'any' | undefined {
   return tags.flatMap((tag) => VERSION_TAG.exec(tag)?.slice(1).find(Boolean) ?? []).map(Number)
 }
 
-/** An entity tag (RFC 9110, 8.8.3), or a number without quotes. */
-const ENTITY_TAG = /^((W\/)?"[!#-~\u0080-\uffff]*"|\d+)$/
+// An entity tag (RFC 9110, 8.8.3), or a number without quotes.
+const TAG = '(?:(?:W/)?"[!#-~\\u0080-\\uffff]*"|\\d+)'
+
+const ENTITY_TAG = new RegExp(`^${TAG}$`)
+
+/** The pattern of `*` and of lists of entity tags, for the document. */
+export const TAGS_PATTERN = `^\\s*(?:\\*|(?:,\\s*)*${TAG}(?:\\s*,\\s*(?:${TAG})?)*)\\s*$`
 
 const VERSION_TAG = /^(?:W\/)?"([1-9]\d{0,8})(?:[-;:+._]+[a-zA-Z][\w-]*)?"$|^([1-9]\d{0,8})$/

@@ -5,7 +5,7 @@ import { publicRoute } from './declare-route.ts'
 import { retryLater } from './problem.ts'
 import { jsonResponse } from './schemas.ts'
 
-const Health = z.strictObject({ status: z.literal('ok') })
+const Health = z.strictObject({ status: z.literal('ok') }).openapi('Health')
 
 /** The endpoints that load balancers and orchestrators ask. */
 export const healthRoutes = new OpenAPIHono<Env>()
@@ -15,6 +15,7 @@ export const healthRoutes = new OpenAPIHono<Env>()
       path: '/healthz',
       operationId: 'isAlive',
       summary: 'Check that the process runs',
+      description: 'For liveness probes. It does not use the database.',
       tags: ['Health'],
       responses: { 200: jsonResponse(Health, 'The process runs.') },
     }),
@@ -26,6 +27,7 @@ export const healthRoutes = new OpenAPIHono<Env>()
       path: '/readyz',
       operationId: 'isReady',
       summary: 'Check that the service can answer requests',
+      description: 'For readiness probes. Returns 503 unless the database is reachable and migrated.',
       tags: ['Health'],
       responses: { 200: jsonResponse(Health, 'The database is reachable and migrated.') },
     }),

@@ -1,14 +1,29 @@
 import type { OpenAPIHono } from '@hono/zod-openapi'
 import type { Env } from '../services.ts'
 
+/** The parts of the document that no route declares. */
+export type Info = {
+  title: string
+  version: string
+  description: string
+  license: { name: string; identifier: string }
+  contact: { name: string }
+}
+
+export type Tag = { name: string; description: string }
+
 /**
  * Writes the OpenAPI document of all routes that were registered so far. Returns a function that adds the URL of the server,
  * which depends on the request, to the finished text.
  */
-export function writeDocument(app: OpenAPIHono<Env>, info: { version: string; description: string }) {
-  const { openapi, ...document } = app.getOpenAPI31Document({ openapi: '3.1.0', info: { title: 'Docket', ...info } })
-  const paths = Object.entries(document.paths ?? {}).map(([path, item]) => [publishedPath(path), item])
-  const text = JSON.stringify(withExamples({ ...document, paths: Object.fromEntries(paths) }))
+export function writeDocument(app: OpenAPIHono<Env>, info: Info, tags: Tag[]) {
+  const { openapi, ...generated } = app.getOpenAPI31Document({ openapi: '3.1.0', info, tags })
+  const paths = Object.entries(generated.paths ?? {}).map(([path, item]) => [publishedPath(path), item])
+  const document = { ...generated, paths: Object.fromEntries(paths) } as unknown as Document
+  addExamples(document)
+  openResponses(document)
+  shareResponses(document)
+  const text = JSON.stringify(document)
   return (url: string) => `{"openapi":"${openapi}","servers":${JSON.stringify([{ url }])},${text.slice(1)}`
 }
 
@@ -24,35 +39,48 @@ type Schema = {
   items?: Schema
   enum?: unknown[]
 } & Record<string, unknown>
+type Header = { description?: string; $ref?: string }
 type Message = { content?: Record<string, { schema?: Schema; example?: unknown }> }
+type Response = Message & { description?: string; headers?: Record<string, Header>; $ref?: string }
 type Parameter = { required?: boolean; description?: string; schema: Schema }
-type Operation = { parameters?: Parameter[]; requestBody?: Message; responses: Record<string, Message> }
+type Operation = { parameters?: Parameter[]; requestBody?: Message; responses: Record<string, Response> }
 type Document = {
   paths: Record<string, Record<string, Operation>>
-  components: { schemas: Record<string, Schema> }
+  components: {
+    schemas: Record<string, Schema>
+    responses?: Record<string, Response>
+    headers?: Record<string, Header>
+  }
 }
 
-/** Adds an example to each JSON body, composed from the examples of its fields. */
-function withExamples<D extends object>(document: D): D {
-  const { paths, components } = document as unknown as Document
-  for (const operation of Object.values(paths).flatMap((item) => Object.values(item))) {
-    for (const parameter of operation.parameters ?? []) if (!parameter.required) describeExample(parameter)
-    for (const message of [operation.requestBody, ...Object.values(operation.responses)]) {
-      const media = message?.content?.['application/json']
-      if (media?.schema) media.example = exampleOf(media.schema, components.schemas)
+const operationsOf = ({ paths }: Document) => Object.values(paths).flatMap((item) => Object.values(item))
+
+/** Adds an example to each JSON body that has none, composed from the examples of its fields. */
+function addExamples(document: Document) {
+  for (const { parameters = [], requestBody, responses } of operationsOf(document)) {
+    for (const parameter of parameters) if (!parameter.required) describeExample(parameter)
+    for (const message of [requestBody, ...Object.values(responses)]) {
+      for (const [type, media] of Object.entries(message?.content ?? {})) {
+        if (/^application\/(merge-patch\+)?json$/.test(type) && media.schema) {
+          media.example ??= exampleOf(media.schema, document.components.schemas)
+        }
+      }
     }
   }
-  return document
 }
 
 function exampleOf(schema: Schema, components: Record<string, Schema>): unknown {
-  if (schema.$ref) return exampleOf(components[schema.$ref.split('/').at(-1) as string] as Schema, components)
+  if (schema.$ref) return exampleOf(components[nameIn(schema.$ref)] as Schema, components)
   if (schema.example !== undefined) return schema.example
   if (schema.items) return [exampleOf(schema.items, components)]
   if (!schema.properties) return schema.const ?? schema.enum?.[0] ?? (schema.type === 'boolean' ? true : undefined)
-  const fields = Object.entries(schema.properties).map(([name, field]) => [name, exampleOf(field, components)])
+  const fields = Object.entries(schema.properties)
+    .filter(([, field]) => !field.readOnly)
+    .map(([name, field]) => [name, exampleOf(field, components)])
   return Object.fromEntries(fields)
 }
+
+const nameIn = (reference: string) => reference.split('/').at(-1) as string
 
 /** Moves the example of an optional parameter to its description: Swagger UI would send the examples of all at once. */
 function describeExample(parameter: Parameter) {
@@ -62,3 +90,75 @@ function describeExample(parameter: Parameter) {
   parameter.description = [parameter.description, sentence].filter(Boolean).join(' ')
   delete parameter.schema.example
 }
+
+/**
+ * Allows additional properties in the schemas of responses, so that a field that is added later breaks no client. The code
+ * keeps its strict schemas, by which the tests find a field that leaks.
+ */
+function openResponses({ paths, components }: Document) {
+  const bodies = Object.values(paths).flatMap((item) => Object.values(item).map(({ requestBody }) => requestBody))
+  const names = new Set<string>()
+  const collect = (text: string) => {
+    for (const [, name = ''] of text.matchAll(/"#\/components\/schemas\/(\w+)"/g)) {
+      if (names.has(name)) continue
+      names.add(name)
+      collect(JSON.stringify(components.schemas[name]))
+    }
+  }
+  collect(JSON.stringify(bodies))
+  for (const [name, schema] of Object.entries(components.schemas)) if (!names.has(name)) openSchema(schema)
+}
+
+function openSchema(schema: object) {
+  for (const [key, value] of Object.entries(schema)) {
+    if (key === 'additionalProperties' && value === false) Reflect.deleteProperty(schema, key)
+    else if (typeof value === 'object' && value !== null) openSchema(value)
+  }
+}
+
+/** The statuses with which the HTTP parser of Node rejects a request before the app sees it. */
+const parserResponses = {
+  408: ['RequestTimeout', 'The request arrived too slowly.'],
+  417: ['ExpectationFailed', 'The value of `Expect` is not supported.'],
+  431: ['HeadersTooLarge', 'The headers, with the path and the query, exceed 16 KiB.'],
+} as const
+
+/** Moves what many responses have in common to the components: problems by their codes, and the header with the request id. */
+function shareResponses(document: Document) {
+  const { components } = document
+  const responses: Record<string, Response> = {}
+  const headers: Record<string, Header> = {}
+  for (const operation of operationsOf(document)) {
+    for (const [status, response] of Object.entries(operation.responses)) {
+      const id = response.headers?.['X-Request-Id']
+      if (id) {
+        headers['X-Request-Id'] = { ...id }
+        Object.assign(response.headers ?? {}, { 'X-Request-Id': { $ref: '#/components/headers/X-Request-Id' } })
+      }
+      if (Number(status) < 400) continue
+      const name = componentName(response)
+      responses[name] = response
+      operation.responses[status] = { $ref: `#/components/responses/${name}` }
+    }
+    for (const [status, [name, description]] of Object.entries(parserResponses)) {
+      const problem = { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } }
+      const summary = 'Answered by the HTTP parser of Node. On Workers, Cloudflare has limits of its own.'
+      responses[name] = { description: `\`malformed_request\`: ${description} ${summary}`, content: problem }
+      operation.responses[status] = { $ref: `#/components/responses/${name}` }
+    }
+  }
+  Object.assign(components, { responses, headers })
+}
+
+/** Returns a name made of the codes of a problem response, such as `BadRequestOrWeakPassword`. */
+const componentName = ({ description = '' }: Response) =>
+  [...description.matchAll(/`(\w+)`:/g)]
+    .map(([, code = '']) => pascalCase(code))
+    .join('Or')
+    .replace('MalformedRequestOrInvalidRequest', 'BadRequest')
+
+const pascalCase = (code: string) =>
+  code
+    .split('_')
+    .map((word) => word.charAt(0).toUpperCase() + word.slice(1))
+    .join('')

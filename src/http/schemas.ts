@@ -2,14 +2,33 @@ import { z } from '@hono/zod-openapi'
 import { isStorable } from '../database/text.ts'
 import { MAX_ERRORS, type ProblemCode, problems } from './problem.ts'
 
+/** A whole number of 32 bits. */
+export function integer(min: number, max = 2 ** 31 - 1) {
+  return z.int().min(min).max(max).openapi({ format: 'int32' })
+}
+
+/** Publishes the values of a response as texts, since a later version may have more of them. */
+export function growing<E extends z.ZodEnum>(schema: E): E {
+  return schema.openapi({ type: 'string', enum: undefined as never })
+}
+
+/** The pattern of texts without NUL and lone surrogates, for the document. */
+const STORABLE = '^[^\\u0000\\uD800-\\uDFFF]*$'
+
 /** A text without NUL and lone surrogates, which PostgreSQL and UTF-8 cannot hold. */
-export const wellFormed = z.string().refine(isStorable, 'Must not contain NUL or a lone surrogate')
+export const wellFormed = z
+  .string()
+  .refine(isStorable, 'Must not contain NUL or a lone surrogate')
+  .openapi({ pattern: STORABLE })
 
 /** A well-formed text whose length is given in code points. */
 export const text = (min: number, max: number) =>
   wellFormed
     .refine((value) => [...value].length >= min && [...value].length <= max, `Must be ${min} to ${max} characters long`)
     .openapi({ minLength: min, maxLength: max })
+
+/** The pattern of storable texts that are not white space alone. */
+const VISIBLE = '^[^\\u0000\\uD800-\\uDFFF]*[^\\s\\u0000\\uD800-\\uDFFF][^\\u0000\\uD800-\\uDFFF]*$'
 
 /** Invisible characters: spaces, controls, marks without a letter, fillers, the blank of braille and the null of music. */
 const INVISIBLE =
@@ -26,7 +45,12 @@ export const name = (max: number) =>
         'Must have a visible character',
       ),
     )
-    .openapi({ minLength: 1, maxLength: max })
+    .openapi({
+      minLength: 1,
+      maxLength: max,
+      pattern: VISIBLE,
+      description: 'White space around it is removed, and only what remains counts. One character must be visible.',
+    })
 
 /** A time in a response: RFC 3339 in UTC with milliseconds. */
 export const instant = z.iso.datetime({ precision: 3 }).openapi({ example: '2026-11-22T10:00:00.000Z' })
@@ -42,20 +66,22 @@ export const limit = z
   .default(20)
   .openapi({ type: 'integer', minimum: 1, maximum: 100, default: 20 })
 
+export const CURSOR_PATTERN = '^[A-Za-z0-9_-]+$'
+
 export const cursor = z
   .string()
   .max(4096)
   .optional()
-  .openapi({ description: 'Taken from `next` or `previous` of another page.' })
+  .openapi({ description: 'Taken from `next` or `previous` of another page.', pattern: CURSOR_PATTERN })
 
 /** A page of results with the URLs of its neighbours. */
 export const pageOf = <S extends z.ZodType>(schema: S) =>
-  z.strictObject({ next: neighbourUrl, previous: neighbourUrl, results: z.array(schema) })
+  z.strictObject({ next: neighbourUrl, previous: neighbourUrl, results: z.array(schema).max(100) })
 
 const neighbourUrl = z
-  .string()
+  .url()
   .nullable()
-  .openapi({ example: 'https://docket.example.com/assignments/?cursor=W1siMDE5O…' })
+  .openapi({ example: 'https://docket.example.com/assignments/?cursor=W1siMDE5ODZm' })
 
 /** A required JSON body. */
 export const jsonBody = <S extends z.ZodType>(schema: S) => ({
@@ -90,24 +116,26 @@ export const header = (description: string, { required = true, example }: Header
 
 type HeaderOptions = { required?: boolean; example?: string }
 
-/** The body of every error. */
-export const problemSchema = z
+const InputErrorSchema = z
   .strictObject({
-    type: z.string(),
-    title: z.string(),
-    status: z.int(),
-    detail: z.string(),
-    code: z.enum(Object.keys(problems) as [ProblemCode, ...ProblemCode[]]),
-    request_id: z.string(),
-    errors: z
-      .array(
-        z.strictObject({
-          in: z.enum(['body', 'query', 'path', 'header']),
-          pointer: z.string(),
-          message: z.string(),
-        }),
-      )
-      .max(MAX_ERRORS)
-      .optional(),
+    in: z.enum(['body', 'query', 'path', 'header']).openapi({ description: 'The part of the request.' }),
+    pointer: z.string().openapi({ description: 'A JSON Pointer (RFC 6901) into that part.', example: '/email' }),
+    message: z.string().openapi({ description: 'What is wrong, as a sentence.', example: 'Required' }),
+  })
+  .openapi('InputError')
+
+/** The body of every error. */
+export const ProblemSchema = z
+  .strictObject({
+    type: z.string().openapi({ description: '`urn:docket:problem:` and the code.' }),
+    title: z.string().openapi({ description: 'The kind of problem, as a sentence.' }),
+    status: integer(400, 599),
+    detail: z.string().openapi({ description: 'What is wrong with this request.' }),
+    code: growing(z.enum(Object.keys(problems) as [ProblemCode, ...ProblemCode[]])).openapi({
+      description: 'Stable and machine-readable. Handle an unknown code by its status.',
+      example: 'invalid_request',
+    }),
+    request_id: z.string().openapi({ description: 'The id of the request in the log.' }),
+    errors: z.array(InputErrorSchema).max(MAX_ERRORS).optional().openapi({ description: 'Every invalid input.' }),
   })
   .openapi('Problem')

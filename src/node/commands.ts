@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { connect } from '../database/connect.ts'
 import { onNode } from '../database/tls.ts'
@@ -15,6 +16,14 @@ export async function migrateDatabase({ DATABASE_URL, HISTORY_DAYS }: Settings) 
   }
   const { description } = await migrate(DATABASE_URL, HISTORY_DAYS)
   console.log(`The database ${nameOf(DATABASE_URL)} is migrated.\n${description}`)
+}
+
+/** Writes the OpenAPI document, for the address of a server with default settings, to `openapi.json` in the current folder. */
+export async function saveOpenApi() {
+  // Loaded only when needed, because the other commands do without the app.
+  const { writeOpenApi } = await import('../app.ts')
+  const document = JSON.parse(writeOpenApi('http://127.0.0.1:8000'))
+  await writeFile('openapi.json', `${JSON.stringify(document, null, 2)}\n`)
 }
 
 /** Runs `wrangler dev` with the arguments until it exits. Its Hyperdrive is DATABASE_URL or the embedded PostgreSQL. */

@@ -4,7 +4,7 @@ import { idOf, instantText, person } from '../assignments/schemas.ts'
 import { protectedRoute } from '../http/declare-route.ts'
 import { prefers } from '../http/negotiate.ts'
 import { type InputError, invalidRequest } from '../http/problem.ts'
-import { header, instant } from '../http/schemas.ts'
+import { header, instant, integer } from '../http/schemas.ts'
 import type { Env, RequestContext } from '../services.ts'
 import { bucketEdges, bucketSizes } from './buckets.ts'
 import { drawFlow, drawThroughput } from './charts.ts'
@@ -17,7 +17,7 @@ const DEFAULT_DAYS = 30
 const SVG = 'image/svg+xml'
 
 const bucket = z.enum(bucketSizes).openapi({ example: 'day' })
-const timezone = z.string().max(64).openapi({ example: 'Europe/Berlin' })
+const timezone = z.string().max(64).openapi({ example: 'Europe/Berlin', pattern: '^[A-Za-z][A-Za-z0-9_+/-]*$' })
 
 const Query = z.strictObject({
   bucket: bucket.default('day'),
@@ -37,24 +37,23 @@ const Query = z.strictObject({
   format: z.enum(['json', 'svg']).optional().openapi({ description: 'Overrides `Accept`.', example: 'json' }),
 })
 
-const count = z.int().openapi({ example: 4 })
-const seconds = z.number().openapi({ example: 93_600 })
+const count = integer(0).openapi({ example: 4 })
+const seconds = z.number().min(0).openapi({ example: 93_600 })
 const durations = z
   .strictObject({ count, mean: seconds, p50: seconds, p90: seconds })
+  .openapi('Durations', { example: { count: 4, mean: 93_600, p50: 86_400, p90: 172_800 } })
   .nullable()
-  .openapi({ example: { count: 4, mean: 93_600, p50: 86_400, p90: 172_800 } })
 
 /** The schema of a report, with one schema for each field of its buckets. */
-const reportOf = <Bucket>(fields: { [Field in Exclude<keyof Bucket, 'start'>]: z.ZodType<Bucket[Field]> }) =>
-  z.strictObject({
-    bucket,
-    from: instant,
-    to: instant,
-    timezone,
-    results: z.array(z.strictObject({ start: instant, ...fields })),
-  })
+const reportOf = <Bucket>(
+  name: string,
+  fields: { [Field in Exclude<keyof Bucket, 'start'>]: z.ZodType<Bucket[Field]> },
+) => {
+  const results = z.array(z.strictObject({ start: instant, ...fields }).openapi(`${name}Bucket`)).max(MAX_BUCKETS)
+  return z.strictObject({ bucket, from: instant, to: instant, timezone, results }).openapi(name)
+}
 
-const ThroughputSchema = reportOf<ThroughputBucket>({
+const ThroughputSchema = reportOf<ThroughputBucket>('Throughput', {
   created: count,
   started: count,
   done: count,
@@ -62,11 +61,9 @@ const ThroughputSchema = reportOf<ThroughputBucket>({
   deleted: count,
   lead_time: durations,
   cycle_time: durations,
-}).openapi('Throughput')
+})
 
-const FlowSchema = reportOf<FlowBucket>({ todo: count, 'in progress': count, done: count, error: count }).openapi(
-  'Flow',
-)
+const FlowSchema = reportOf<FlowBucket>('Flow', { todo: count, 'in progress': count, done: count, error: count })
 
 const reportResponse = <S extends z.ZodType>(schema: S, chart: string) => ({
   description: `The report as JSON, or as a chart: ${chart}.`,

@@ -1,11 +1,20 @@
+import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import manifest from '../../package.json' with { type: 'json' }
 import { app } from '../../src/app.ts'
+import { ProblemSchema } from '../../src/http/schemas.ts'
+import { readContract } from '../reference/openapi.ts'
 import { type Json, openDocket } from '../support/fixtures.ts'
 
 const { call } = await openDocket()
 
 const { status, body: document } = await call('GET', '/openapi.json')
+/** Returns what a reference to a component stands for. */
+const resolve = (value: Json): Json => {
+  const [, kind = '', name = ''] = /^#\/components\/(\w+)\/(.+)$/.exec(value.$ref ?? '') ?? []
+  return value.$ref ? document.components[kind][name] : value
+}
+
 const operations: [string, string, Json][] = Object.entries<Json>(document.paths).flatMap(([path, item]) =>
   Object.entries<Json>(item).map(([method, operation]): [string, string, Json] => [method, path, operation]),
 )
@@ -43,19 +52,28 @@ test('the document is OpenAPI 3.1 and lists every route of the contract', () => 
 test.each(operations)('%s %s documents its summary, responses, security and examples', (method, path, operation) => {
   expect(operation).toMatchObject({
     operationId: expect.stringMatching(/^[a-z]+[A-Za-z]*$/),
-    summary: expect.any(String),
+    summary: expect.stringMatching(/^[A-Z].{1,59}$/),
+    description: expect.stringMatching(/[.`]$/),
   })
   expect(operation.tags).toHaveLength(1)
-  expect(Object.keys(operation.responses)).toEqual(expect.arrayContaining(['400', '500', '503']))
+  expect(Object.keys(operation.responses)).toEqual(
+    expect.arrayContaining(['400', '408', '417', '429', '431', '500', '503']),
+  )
   if (/^.a/.test(path) && !/signup|activate|login|reset/.test(path)) {
     expect(operation.security).toEqual([{ bearer: [] }])
     expect(operation.responses).toHaveProperty('401')
-  }
+  } else expect(operation.security).toEqual([])
   if (method !== 'get') expect(Object.keys(operation.responses)).toEqual(expect.arrayContaining(['413', '415']))
-  for (const [code, response] of Object.entries<Json>(operation.responses)) {
+  for (const [code, reference] of Object.entries<Json>(operation.responses)) {
+    const response = resolve(reference)
     expect(response.description).toEqual(expect.any(String))
     const problem = { $ref: '#/components/schemas/Problem' }
-    if (Number(code) >= 400) expect(response.content).toEqual({ 'application/problem+json': { schema: problem } })
+    if (Number(code) >= 400) {
+      expect(response.content).toMatchObject({ 'application/problem+json': { schema: problem } })
+    }
+    if (!['408', '417', '431'].includes(code)) {
+      expect(response.headers['X-Request-Id']).toEqual({ $ref: '#/components/headers/X-Request-Id' })
+    }
     if (code === '503') expect(Object.keys(response.headers)).toEqual(['X-Request-Id', 'Retry-After'])
   }
   for (const body of [operation.requestBody, ...Object.values<Json>(operation.responses)]) {
@@ -101,4 +119,70 @@ test('every example of a response matches its schema', () => {
 test('operation ids are unique', () => {
   const ids = operations.map(([, , operation]) => operation.operationId)
   expect(new Set(ids).size).toBe(ids.length)
+})
+
+test('openapi.json in the repository is current: npm run openapi', async () => {
+  const file = JSON.parse(await readFile('openapi.json', 'utf8'))
+  expect(file).toEqual({ ...document, servers: [{ url: 'http://127.0.0.1:8000' }] })
+})
+
+test('every body is a named component, and examples of problems are problems', () => {
+  for (const [, , { requestBody, responses }] of operations) {
+    for (const message of [requestBody, ...Object.values<Json>(responses).map(resolve)]) {
+      for (const [type, { schema, examples = {} }] of Object.entries<Json>(message?.content ?? {})) {
+        if (type.endsWith('json')) expect(schema.$ref).toMatch(/^#\/components\/schemas\/[A-Z]\w+$/)
+        for (const { value } of Object.values<Json>(examples)) {
+          expect(ProblemSchema.safeParse(value).error?.issues ?? []).toEqual([])
+        }
+      }
+    }
+  }
+})
+
+test('responses are open to further properties, and requests are not', () => {
+  const { validate, operations } = readContract(document)
+  let checked = 0
+  for (const { body, declared } of operations) {
+    for (const [schema, isOpen] of [
+      [body, false],
+      ...Object.values<Json>(declared.responses).map((one) => [one.content?.['application/json']?.schema, true]),
+    ]) {
+      if (!schema) continue
+      const name = schema.$ref.split('/').at(-1)
+      const example = exampleOf(name)
+      expect(validate(schema, example), name).toBeUndefined()
+      const isValid = validate(schema, withAnotherProperty(example)) === undefined
+      expect([name, isValid]).toEqual([name, isOpen])
+      checked++
+    }
+  }
+  expect(checked).toBeGreaterThan(25)
+})
+
+/** Returns the example of a body with a named schema. */
+function exampleOf(name: string): Json {
+  for (const [, , { requestBody, responses }] of operations) {
+    for (const message of [requestBody, ...Object.values<Json>(responses)]) {
+      const media = message?.content?.['application/json']
+      if (media?.schema.$ref.endsWith(`/${name}`)) return media.example
+    }
+  }
+  throw new Error(`${name} has no example`)
+}
+
+/** Adds a property to an object and to all objects in it. */
+const withAnotherProperty = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(withAnotherProperty)
+  if (typeof value !== 'object' || value === null) return value
+  const entries = Object.entries(value).map(([name, field]) => [name, withAnotherProperty(field)])
+  return { ...Object.fromEntries(entries), added_later: 1 }
+}
+
+test('codes and changed fields are published as texts, since more may be added', () => {
+  const { Problem, Event, Assignment } = document.components.schemas
+  expect(Problem.properties.code).toMatchObject({ type: 'string', example: expect.any(String) })
+  expect(Problem.properties.code).not.toHaveProperty('enum')
+  expect(Event.properties.changed.items).toEqual({ type: 'string', example: 'status' })
+  expect(Event.properties.kind.enum).toEqual(['created', 'changed', 'deleted'])
+  expect(Assignment.properties.status.enum).toEqual(['todo', 'in progress', 'done', 'error'])
 })

@@ -29,7 +29,7 @@ export function parseJson(bytes: Uint8Array): unknown {
  * from the app is found too.
  */
 export function readContract(document: Json) {
-  const operations = operationsOf(document)
+  const operations = operationsOf(resolveComponents(document))
   const validate = createValidator(document.components.schemas)
   const patterns = new Map(operations.map((operation) => [operation, pathPattern(operation.path)]))
 
@@ -96,7 +96,17 @@ export function readContract(document: Json) {
     return wrong
   }
 
-  return { operations, operationOf, violations }
+  return { operations, operationOf, violations, validate }
+}
+
+/** Returns a copy of the document with responses and headers in the place of references to them. */
+function resolveComponents({ components, ...rest }: Json): Json {
+  const resolve = (value: unknown): Json =>
+    JSON.parse(JSON.stringify(value), (_, part) => {
+      const [, kind = '', name = ''] = /^#\/components\/(responses|headers)\/(.+)$/.exec(part?.$ref ?? '') ?? []
+      return kind ? resolve(components[kind][name]) : part
+    })
+  return { components, ...resolve(rest) }
 }
 
 const operationsOf = (document: Json): Operation[] =>
@@ -124,6 +134,8 @@ function createValidator(schemas: Json): Validate {
   ajv.addFormat('date-time', /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
   ajv.addFormat('email', /^[^@\s]+@[^@\s]+$/)
   ajv.addFormat('password', true)
+  ajv.addFormat('int32', true)
+  ajv.addFormat('uri', /^https?:\/\/[^\s]+$/)
   const withLocalReferences = (schema: Json) =>
     JSON.parse(JSON.stringify(schema).replaceAll('#/components/schemas/', ''))
   for (const [name, schema] of Object.entries<Json>(schemas)) ajv.addSchema(withLocalReferences(schema), name)
@@ -174,7 +186,8 @@ function reasonsToReject(operation: Operation, { url, headers, body }: SentReque
   if (method === 'GET') return reasons
   if (!body) return schema ? [...reasons, 'it has no body'] : reasons
   const type = headers.find(([name]) => name === 'Content-Type')?.[1] ?? ''
-  if (body.length > 0 && !/^application\/json *(; *(charset=(utf-?8|"utf-?8"))? *)*$/i.test(type))
+  const mediaType = method === 'PATCH' ? /^application\/(merge-patch\+)?json *(?=;|$)/i : /^application\/json *(?=;|$)/i
+  if (body.length > 0 && !/^(; *(charset=(utf-?8|"utf-?8"))? *)*$/i.test(type.replace(mediaType, '')))
     reasons.push(`its body is ${type}`)
   if (body.length > 262_144) reasons.push('its body is too large')
   const value = parseJson(body)

@@ -282,6 +282,11 @@ function valuesOf(schema: Json, name: string): fc.Arbitrary<unknown> {
 function valuesOfType(schema: Json, name: string): fc.Arbitrary<unknown> {
   const { type, format, minimum = -(2 ** 53), maximum = 2 ** 53, minLength = 0, maxLength = 4096 } = schema
   if (schema.enum) return fc.constantFrom(...schema.enum)
+  // A body's alternatives of required fields are no forms of a value.
+  if (schema.anyOf && !schema.properties) {
+    return fc.oneof(...schema.anyOf.map((form: Json) => valuesOfType(form, name)))
+  }
+  if (schema.readOnly) return fc.jsonValue()
   if (type === 'integer') return fc.integer({ min: minimum, max: maximum })
   if (type === 'boolean') return fc.boolean()
   if (type === 'array') return fc.array(valuesOf(schema.items, name), { maxLength: 3 })
@@ -289,6 +294,11 @@ function valuesOfType(schema: Json, name: string): fc.Arbitrary<unknown> {
   if (type !== 'string') throw new Error(`No values are defined for ${JSON.stringify(schema)}`)
   if (format === 'uuid') return fc.uuid({ version: [4, 7] })
   if (format === 'email') return fc.emailAddress()
+  if (format === 'date-time' || format === 'date') {
+    return fc
+      .date({ noInvalidDate: true })
+      .map((date) => date.toISOString().slice(0, format === 'date' ? 10 : undefined))
+  }
   return fc.string({ unit: 'binary', minLength, maxLength: Math.min(maxLength, minLength + 40) })
 }
 

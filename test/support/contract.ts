@@ -1,7 +1,7 @@
 import { expect } from 'vitest'
 import type { z } from 'zod'
 import { app } from '../../src/app.ts'
-import { problemSchema } from '../../src/http/schemas.ts'
+import { ProblemSchema } from '../../src/http/schemas.ts'
 
 type Received = { status: number; type: string; body: unknown }
 
@@ -37,7 +37,7 @@ function findRoute(method: string, path: string) {
 
 function expectProblem(method: string, path: string, { status, type, body }: Received) {
   if (method === 'HEAD') return
-  const issues = problemSchema.safeParse(body).error?.issues ?? []
+  const issues = ProblemSchema.safeParse(body).error?.issues ?? []
   expect({ method, path, type, issues, body }).toMatchObject({
     type: 'application/problem+json',
     issues: [],
