@@ -25,11 +25,19 @@ export type Services = {
   /** Passes new events on to the open streams. */
   hub: Hub
   /** Returns a file of Swagger UI. */
-  asset: (file: 'swagger-ui.css' | 'swagger-ui-bundle.js') => Promise<Response>
+  asset: (file: 'swagger-ui.css' | 'swagger-ui-bundle.js') => Promise<Content>
+  /** Returns the content of a file in an encoding that the client accepts, unless the platform compresses responses. */
+  encode: (file: StaticFile, acceptEncoding: string) => Promise<{ body: ReadableStream; encoding?: string | undefined }>
   /** Records a finished request, where metrics are collected. */
   observe?: ((request: { method: string; route: string; status: number; ms: number }) => void) | undefined
   runInBackground: Background['runInBackground']
 }
+
+/** The bytes of a file, or a stream of them where the platform has no bytes. */
+type Content = Uint8Array<ArrayBuffer> | ReadableStream
+
+/** A file of the docs page. A file with the same version has the same content. */
+export type StaticFile = { type: string; version: string; read: () => Promise<Content> }
 
 export type Env = {
   Bindings: Services

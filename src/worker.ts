@@ -57,7 +57,9 @@ function openServices(env: Bindings, now: Services['now'], responded = Promise.r
     runInBackground,
     now,
     hub: new Hub(db, { now, runInBackground, log, pollInterval: 1_000, maxLifetime: 60_000 }),
-    asset: (file) => env.ASSETS.fetch(`https://assets/${file}`),
+    asset: async (file) => (await env.ASSETS.fetch(`https://assets/${file}`)).body as ReadableStream,
+    // Cloudflare compresses responses.
+    encode: async ({ read }) => ({ body: new Response(await read()).body as ReadableStream }),
   } satisfies Omit<Services, 'address'>
   return { services, finish: () => drain().then(close) }
 }
@@ -92,9 +94,9 @@ function acquireSlot(responded: Promise<void>): Promise<() => void> {
   })
 }
 
-/** Forbids Cloudflare to compress a response with an entity tag, which would make the tag weak. */
+/** Forbids Cloudflare to compress a response with a strong entity tag, which would make the tag weak. */
 function keepStrongTag(response: Response): Response {
-  if (response.headers.has('ETag')) response.headers.append('Cache-Control', 'no-transform')
+  if (response.headers.get('ETag')?.startsWith('"')) response.headers.append('Cache-Control', 'no-transform')
   return response
 }
 

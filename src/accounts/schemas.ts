@@ -16,7 +16,13 @@ export const email = trimmed
 /** The address of an account that may exist: any text, since imported accounts may have addresses that nobody else accepts. */
 export const address = trimmed
   .refine((value) => /^\P{Cc}+$/u.test(value), 'Must not be empty or contain control characters')
-  .openapi({ type: 'string', minLength: 1, example: 'ada@example.com' })
+  .openapi({
+    type: 'string',
+    minLength: 1,
+    pattern:
+      '^[^\\u0000-\\u001F\\u007F-\\u009F]*[^\\s\\u0000-\\u001F\\u007F-\\u009F][^\\u0000-\\u001F\\u007F-\\u009F]*$',
+    example: 'ada@example.com',
+  })
 
 export const firstName = name(150).openapi({ example: 'Ada' })
 
@@ -102,7 +108,9 @@ export const AccountPatchSchema = z
 
 export const PasswordChangeSchema = z
   .strictObject({ old_password: password, new_password: newPassword })
-  .openapi('PasswordChange')
+  .openapi('PasswordChange', {
+    example: { old_password: 'four words of yours', new_password: 'five other words of yours' },
+  })
 
 export const PasswordResetRequestSchema = z.strictObject({ email: address }).openapi('PasswordResetRequest')
 

@@ -56,16 +56,21 @@ const whole = z.strictObject({
   assignee: assignee.optional(),
 })
 
-const AssignmentCreate = whole.transform(withoutReadOnly).openapi('AssignmentCreate')
+const wholeExample = { name: 'Write the report', description: 'Two pages, with figures.', status: 'in progress' }
 
-const AssignmentReplace = whole.transform(withoutReadOnly).openapi('AssignmentReplace')
+const AssignmentCreate = whole.transform(withoutReadOnly).openapi('AssignmentCreate', { example: wholeExample })
+
+const AssignmentReplace = whole.transform(withoutReadOnly).openapi('AssignmentReplace', { example: wholeExample })
 
 const AssignmentPatch = z
   .strictObject({ ...readOnlyFields, name: assignmentName, description, status, assignee })
   .partial()
   .transform(withoutReadOnly)
   .refine((fields) => Object.keys(fields).length > 0, `Must have at least one of ${writableFields.join(', ')}`)
-  .openapi('AssignmentPatch', { anyOf: writableFields.map((field) => ({ required: [field] })) })
+  .openapi('AssignmentPatch', {
+    example: { status: 'done' },
+    anyOf: writableFields.map((field) => ({ required: [field] })),
+  })
 
 const params = z.strictObject({ id })
 

@@ -112,7 +112,15 @@ export function resolveAsOf(c: RequestContext, as_of: string | undefined): strin
 export const person = z
   .union([z.literal('me'), z.uuid()], 'Must be a user id, or `me`')
   .optional()
-  .openapi({ description: 'A user id, or `me`.', example: 'me' })
+  .openapi({
+    description: 'A user id, or `me`.',
+    example: 'me',
+    // Not an enum, for which Swagger UI would offer no other value.
+    anyOf: [
+      { type: 'string', format: 'uuid' },
+      { type: 'string', pattern: '^me$' },
+    ],
+  })
 
 /** Returns the user id that a `person` parameter stands for. */
 export const idOf = (person: string | undefined, caller: string) => (person === 'me' ? caller : person?.toLowerCase())

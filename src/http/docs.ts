@@ -1,6 +1,9 @@
-import { SwaggerUI } from '@hono/swagger-ui'
 import type { OpenAPIHono } from '@hono/zod-openapi'
-import type { Env } from '../services.ts'
+import { encodeBase64urlNoPadding } from '@oslojs/encoding'
+import manifest from '../../package.json' with { type: 'json' }
+import { sha256 } from '../crypto.ts'
+import type { Env, RequestContext, StaticFile } from '../services.ts'
+import { DOCS_SCRIPT, DOCS_STYLE, docsPage } from './docs-page.ts'
 import { type Info, type Tag, writeDocument } from './openapi.ts'
 import { baseUrl, publicPath } from './origin.ts'
 
@@ -24,80 +27,59 @@ export function serveDocs(app: OpenAPIHono<Env>, info: Info, tags: Tag[]): (url:
     written ??= writeDocument(app, info, tags)
     return written(url)
   }
-  app.get('/openapi.json', (c) => c.body(documentFor(baseUrl(c)), 200, { 'Content-Type': 'application/json' }))
+  const swagger = manifest.dependencies['swagger-ui-dist']
+  const script = textFile('text/javascript', DOCS_SCRIPT)
+  const style = textFile('text/css', DOCS_STYLE)
+  const versions = { swagger, script: script.version, style: style.version }
+
+  // Hashing the text takes a millisecond, and most requests name the same URL.
+  let latest: { url: string; file: StaticFile } | undefined
+  app.get('/openapi.json', (c) => {
+    const url = baseUrl(c)
+    if (latest?.url !== url) latest = { url, file: textFile('application/json', documentFor(url)) }
+    return sendFile(c, latest.file)
+  })
   // A relative URL keeps the path prefix of a proxy.
   app.get('/', (c) => c.redirect(c.env.settings.PUBLIC_URL ? publicPath(c, '/docs/') : 'docs/'))
   app.get('/docs', (c) => {
     c.header('Content-Security-Policy', PAGE_POLICY)
-    c.header('Cache-Control', 'no-cache')
     // Not `c.req.path`, which has no slash at its end.
-    return c.html(page(new URL(c.req.url).pathname.endsWith('/') ? '' : 'docs/'))
+    const folder = new URL(c.req.url).pathname.endsWith('/') ? '' : 'docs/'
+    return sendFile(c, textFile('text/html', docsPage(folder, versions)))
   })
-  app.get('/docs/init.js', (c) =>
-    c.body(INIT, 200, { 'Content-Type': 'text/javascript; charset=utf-8', 'Cache-Control': 'no-cache' }),
-  )
-  serveAsset(app, 'swagger-ui.css', 'text/css')
-  serveAsset(app, 'swagger-ui-bundle.js', 'text/javascript')
+  app.get('/docs/init.js', (c) => sendFile(c, script))
+  app.get('/docs/docs.css', (c) => sendFile(c, style))
+  for (const [name, type] of [
+    ['swagger-ui.css', 'text/css'],
+    ['swagger-ui-bundle.js', 'text/javascript'],
+  ] as const) {
+    app.get(`/docs/${name}`, (c) => sendFile(c, { type, version: swagger, read: () => c.env.asset(name) }))
+  }
   return documentFor
 }
 
-function serveAsset(app: OpenAPIHono<Env>, file: 'swagger-ui.css' | 'swagger-ui-bundle.js', type: string) {
-  app.get(`/docs/${file}`, async (c) => {
-    const { body } = await c.env.asset(file)
-    const headers = { 'Content-Type': `${type}; charset=utf-8`, 'Cache-Control': 'public, max-age=86400' }
-    return c.body(body as ReadableStream, 200, headers)
-  })
+/** Returns a file whose version is the hash of its text. */
+function textFile(type: string, text: string): StaticFile {
+  const version = encodeBase64urlNoPadding(sha256(text)).slice(0, 16)
+  return { type, version, read: async () => new TextEncoder().encode(text) }
 }
 
-// The default page of the package loads its files from a CDN and starts them with an inline script. The URLs of this one are
-// relative, so that it works below any path prefix.
-const page = (folder: string) => `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Docket API</title>
-<link rel="icon" href="data:,">
-<link rel="stylesheet" href="${folder}swagger-ui.css">
-</head>
-<body>
-${SwaggerUI({
-  url: '../openapi.json',
-  manuallySwaggerUIHtml: () => `<div id="swagger-ui"></div>
-<script src="${folder}swagger-ui-bundle.js"></script>
-<script src="${folder}init.js"></script>`,
-})}
-</body>
-</html>
-`
-
-// Swagger UI would show the source of an SVG response; the plugin shows the picture. The page calls the server that it was
-// loaded from, below the same path prefix, as its security policy demands; the document may name another URL.
-const INIT = `const base = new URL('..', document.currentScript.src).href
-
-const useThisServer = (response) => {
-  if (response.ok && response.url === base + 'openapi.json') {
-    response.text = JSON.stringify({ ...JSON.parse(response.text), servers: [{ url: base.slice(0, -1) }] })
-  }
-  return response
+/**
+ * Sends a file, or 304 if the client has it. A URL that names its version can be cached forever (RFC 8246). Any other one has
+ * to be revalidated. The entity tag is weak, because the file has several encodings.
+ */
+async function sendFile(c: RequestContext, file: StaticFile): Promise<Response> {
+  const isVersioned = c.req.query('v') === file.version
+  c.header('Cache-Control', isVersioned ? 'public, max-age=31536000, immutable' : 'no-cache')
+  c.header('ETag', `W/"${file.version}"`)
+  c.header('Vary', 'Accept-Encoding', { append: true })
+  if (isNamed(c.req.header('If-None-Match') ?? '', file.version)) return c.body(null, 304)
+  const { body, encoding } = await c.env.encode(file, c.req.header('Accept-Encoding') ?? '')
+  c.header('Content-Type', file.type === 'application/json' ? file.type : `${file.type}; charset=utf-8`)
+  if (encoding) c.header('Content-Encoding', encoding)
+  return c.body(body)
 }
 
-const showPictures = ({ React }) => ({
-  wrapComponents: {
-    responseBody: (Original) => (props) =>
-      (props.contentType ?? '').startsWith('image/svg+xml')
-        ? React.createElement('img', { src: 'data:image/svg+xml,' + encodeURIComponent(props.content), alt: 'The report', width: '100%' })
-        : React.createElement(Original, props),
-  },
-})
-
-window.ui = SwaggerUIBundle({
-  url: base + 'openapi.json',
-  responseInterceptor: useThisServer,
-  dom_id: '#swagger-ui',
-  deepLinking: true,
-  displayRequestDuration: true,
-  tryItOutEnabled: true,
-  plugins: [showPictures],
-})
-`
+/** Tells whether an If-None-Match header names a version, by the weak comparison of RFC 9110 (8.8.3.2). */
+const isNamed = (header: string, version: string) =>
+  header.trim() === '*' || header.split(',').some((tag) => tag.trim().replace(/^W\//, '') === `"${version}"`)

@@ -1,34 +1,38 @@
 import type { Tag } from './openapi.ts'
-import { problems } from './problem.ts'
+import { type ProblemCode, problems } from './problem.ts'
 
-const errors = Object.entries(problems).map(([code, [status, title]]) => `| ${status} | \`${code}\` | ${title} |`)
+const codesByStatus = Map.groupBy(Object.keys(problems) as ProblemCode[], (code) => problems[code][0])
+
+const errors = [...codesByStatus]
+  .toSorted(([one], [other]) => one - other)
+  .map(([status, codes]) => `| ${status} | ${codes.map((code) => `\`${code}\``).join(', ')} |`)
 
 const description = `Docket keeps track of assignments: who has to do what, and how far it is.
 
 ## Your first assignment
 
-1. Under **Accounts**, open **Sign up and get an activation code by mail**, put your own address and a password into the body, and click **Execute**.
-2. Read the code: in the mail or, if this server sends none, in the terminal that it runs in.
+1. Below **Accounts**, open **Sign up and get an activation code by mail**. Put your own address and a password into the body, and click **Execute**.
+2. Read the code in the mail. If this server sends no mail, the code is in the terminal that the server runs in.
 3. Open **Activate an account with its mailed code**, put the code into the body, and click **Execute**.
-4. Open **Log in and get a token**, put in your address and password, click **Execute**, and copy the \`token\` of the response, without its quotes.
-5. Click **Authorize** at the top right, paste the token, click **Authorize** and then **Close**. From now on each request sends it.
-6. Under **Assignments**, open **Create an assignment** and click **Execute**. To assign it to a colleague with an account, add \`"assignee": "colleague@example.com"\`.
+4. Open **Log in and get a token**, put your address and password into the body, and click **Execute**. Copy the \`token\` of the response, without its quotes.
+5. Click **Authorize**, at the right above the operations. Paste the token, click **Authorize** again, and then **Close**. From now on each request sends it.
+6. Below **Assignments**, open **Create an assignment** and click **Execute**. The response has your assignment with its \`id\`.
 
-Then open **List, filter, search and sort your assignments**, change one to \`done\`, and see it counted by the reports.
+For a colleague who has signed up in the same way, add \`"assignee": "colleague@example.com"\` to the body in step 6. When the work is done, open **Change some fields of an assignment**, paste the \`id\`, and click **Execute**: its example sets the status to \`done\`. **Report events per hour, day, week or month** then counts it.
 
 ## Errors
 
-Every error is an [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem. Programs should branch on its \`code\`, and handle an unknown code by its status.
+Every error is an [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem. Programs branch on its \`code\`, and handle an unknown code by its status. \`errors\` lists every invalid input at once.
 
-| status | code | meaning |
-|---|---|---|
+| status | codes |
+|---|---|
 ${errors.join('\n')}
 
-A request with a token is checked for it first: a bad token is a 401, whatever else is wrong. The method of a known path that has none is a 405, with \`Allow\`.
+A token is checked first: a bad one is a 401, whatever else is wrong. A method that a path does not have is a 405 with \`Allow\`.
 
 ## Compatibility
 
-Requests are strict: an unknown field or parameter is an error. Responses are open: later versions may add fields, codes and headers, which clients ignore.`
+Requests are strict: an unknown field or parameter is an error. Responses are open: later versions may add fields, codes and headers, and clients ignore those that they do not know.`
 
 /** The introduction of the OpenAPI document and of its page. */
 export const info = {

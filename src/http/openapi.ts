@@ -1,5 +1,6 @@
 import type { OpenAPIHono } from '@hono/zod-openapi'
 import type { Env } from '../services.ts'
+import { Problem, problemJson } from './problem.ts'
 
 /** The parts of the document that no route declares. */
 export type Info = {
@@ -116,12 +117,22 @@ function openSchema(schema: object) {
   }
 }
 
-/** The statuses with which the HTTP parser of Node rejects a request before the app sees it. */
+/** The responses with which the HTTP parser of Node rejects a request before the app sees it. */
 const parserResponses = {
   408: ['RequestTimeout', 'The request arrived too slowly.'],
   417: ['ExpectationFailed', 'The value of `Expect` is not supported.'],
   431: ['HeadersTooLarge', 'The headers, with the path and the query, exceed 16 KiB.'],
 } as const
+
+function parserResponse(status: number, description: string): Response {
+  const problem = new Problem('malformed_request', { status: status as 408, detail: description })
+  const schema = { $ref: '#/components/schemas/Problem' }
+  const example = JSON.parse(problemJson(problem, 'aca6fa98-8ada-41f7-935d-7164efd3293d'))
+  return {
+    description: `\`malformed_request\`: ${description} Node's HTTP parser answers this. On Workers, Cloudflare has limits of its own.`,
+    content: { 'application/problem+json': { schema, example } },
+  }
+}
 
 /** Moves what many responses have in common to the components: problems by their codes, and the header with the request id. */
 function shareResponses(document: Document) {
@@ -141,9 +152,7 @@ function shareResponses(document: Document) {
       operation.responses[status] = { $ref: `#/components/responses/${name}` }
     }
     for (const [status, [name, description]] of Object.entries(parserResponses)) {
-      const problem = { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } }
-      const summary = 'Answered by the HTTP parser of Node. On Workers, Cloudflare has limits of its own.'
-      responses[name] = { description: `\`malformed_request\`: ${description} ${summary}`, content: problem }
+      responses[name] = parserResponse(Number(status), description)
       operation.responses[status] = { $ref: `#/components/responses/${name}` }
     }
   }

@@ -12,8 +12,8 @@ export function growing<E extends z.ZodEnum>(schema: E): E {
   return schema.openapi({ type: 'string', enum: undefined as never })
 }
 
-/** The pattern of texts without NUL and lone surrogates, for the document. */
-const STORABLE = '^[^\\u0000\\uD800-\\uDFFF]*$'
+/** The pattern of texts without NUL, for the document. Lone surrogates are no characters, which patterns could name. */
+const STORABLE = '^[^\\u0000]*$'
 
 /** A text without NUL and lone surrogates, which PostgreSQL and UTF-8 cannot hold. */
 export const wellFormed = z
@@ -28,7 +28,7 @@ export const text = (min: number, max: number) =>
     .openapi({ minLength: min, maxLength: max })
 
 /** The pattern of storable texts that are not white space alone. */
-const VISIBLE = '^[^\\u0000\\uD800-\\uDFFF]*[^\\s\\u0000\\uD800-\\uDFFF][^\\u0000\\uD800-\\uDFFF]*$'
+const VISIBLE = '^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$'
 
 /** Invisible characters: spaces, controls, marks without a letter, fillers, the blank of braille and the null of music. */
 const INVISIBLE =

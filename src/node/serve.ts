@@ -13,7 +13,7 @@ import { Hub } from '../events/hub.ts'
 import { createMailer } from '../mail/mailer.ts'
 import type { Services } from '../services.ts'
 import { type Settings, StartupError, warnAboutRateLimits } from '../settings.ts'
-import { getAsset } from './assets.ts'
+import { encode, readAsset } from './assets.ts'
 import { assertMigrated, migrate, openDatabase } from './database.ts'
 import { createHttpServer, stopServer } from './http-server.ts'
 import { createNodeKdf } from './kdf.ts'
@@ -82,7 +82,8 @@ async function openServices(settings: Settings) {
     hub: new Hub(db, { now, log, runInBackground }),
     kdf: createNodeKdf(settings.PASSWORD_HASHER ?? 'pbkdf2_sha256'),
     sendMail: createMailer(settings, console.log),
-    asset: getAsset,
+    asset: readAsset,
+    encode,
   } satisfies Omit<Services, 'address'>
   return { services, url, drain, close: () => close().then(stop) }
 }

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import type { AddressInfo, Socket } from 'node:net'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { app } from '../../src/app.ts'
+import { encode } from '../../src/node/assets.ts'
 import { createHttpServer } from '../../src/node/http-server.ts'
 import { cloneDatabase, openDocket } from '../support/fixtures.ts'
 import { startServer } from '../support/process.ts'
@@ -14,14 +15,14 @@ const docket = await openDocket()
 
 /** Starts a server in this process that counts the requests it handles at the same time. */
 async function listen(limits: Parameters<typeof createHttpServer>[2] = {}) {
-  const asset = async () => new Response(new Blob([new Uint8Array(8_000_000)]))
+  const asset = async () => new Uint8Array(8_000_000)
   const handled = { active: 0, maxActive: 0, done: 0 }
   const server = createHttpServer(
     async (request, address) => {
       handled.active++
       handled.maxActive = Math.max(handled.maxActive, handled.active)
       try {
-        return await app.fetch(request, { ...docket.services, asset, address })
+        return await app.fetch(request, { ...docket.services, asset, encode, address })
       } finally {
         handled.active--
         handled.done++

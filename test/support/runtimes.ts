@@ -60,7 +60,8 @@ export function openServices({ url, environment, now, kdf = 'quick', options }: 
     hub,
     kdf: createKdf(settings.PASSWORD_HASHER ?? 'pbkdf2_sha256'),
     sendMail: createMailer(settings, (text) => logLines.push(text)),
-    asset: async () => new Response(''),
+    asset: async () => new Uint8Array(),
+    encode: async ({ read }) => ({ body: new Response(await read()).body as ReadableStream }),
   }
   return {
     services,
