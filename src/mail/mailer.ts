@@ -33,15 +33,15 @@ export function createMailer(
     // An imported address may have white space around it.
     const address = to.trim()
     const recipient = toAsciiAddress(address) ?? address
-    const deadline = Date.now() + DEADLINE_MS
+    const deadline = performance.now() + DEADLINE_MS
     for (let attempt = 1, pause = firstPause; ; attempt++, pause *= 2) {
-      const signal = AbortSignal.timeout(Math.min(TIMEOUT_MS, Math.max(1, deadline - Date.now())))
+      const signal = AbortSignal.timeout(Math.min(TIMEOUT_MS, Math.max(1, deadline - performance.now())))
       const options = { idempotencyKey, signal }
       const { data, error, headers } = await resend.emails.send({ from, to: recipient, subject, text, html }, options)
       if (data) return
       // Mails that were refused together do not come again together.
       const wait = Math.max(retryAfterMs(headers), pause) + (Math.random() * pause) / 2
-      if (!isTemporary(error) || attempt === MAX_ATTEMPTS || Date.now() + wait > deadline) {
+      if (!isTemporary(error) || attempt === MAX_ATTEMPTS || performance.now() + wait > deadline) {
         throw new MailError(`Resend did not accept the mail: ${error?.name} (${error?.statusCode ?? 'no response'})`)
       }
       await new Promise((resolve) => setTimeout(resolve, wait))
@@ -60,7 +60,8 @@ function isTemporary(error: ErrorResponse | null): boolean {
 /** Returns the milliseconds that a `Retry-After` (RFC 9110, 10.2.3) tells to wait; 0 without one. */
 function retryAfterMs(headers: Record<string, string> | null): number {
   const value = headers?.['retry-after'] ?? ''
-  const wait = /^\d/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now()
+  // A time is compared with that of the response: the clock of this instance may be wrong.
+  const wait = /^\d/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.parse(headers?.date ?? '')
   return Number.isFinite(wait) ? Math.max(0, wait) : 0
 }
 

@@ -33,13 +33,13 @@ export async function openEmbeddedPostgres(dataDir: string): Promise<{ url: stri
   const password = await readPassword(home, name)
   await removeForeignPidFile(join(home, 'cluster'))
 
-  const deadline = Date.now() + MAX_WAIT_MS
+  const deadline = performance.now() + MAX_WAIT_MS
   let hasStarted = false
   for (;;) {
     const attempt = await tryOpen(tools, home, password)
     if ('lock' in attempt) return useCluster(tools, home, password, attempt)
     hasStarted ||= attempt.hasStarted
-    if (Date.now() > deadline) {
+    if (performance.now() > deadline) {
       if (hasStarted && attempt.failure.kind === 'no connection') await stopCluster(tools, home).catch(() => {})
       throw await explainFailure(tools, name, attempt.failure)
     }
@@ -153,9 +153,9 @@ const stopCluster = ({ run }: PostgresTools, home: string) =>
 
 /** Stops PostgreSQL where its folder was moved or removed, so that `pg_ctl` does not find it. */
 async function stopProcess(pid: number) {
-  const deadline = Date.now() + MAX_STOP_MS
+  const deadline = performance.now() + MAX_STOP_MS
   if (isAlive(pid)) process.kill(pid, 'SIGINT')
-  while (isAlive(pid) && Date.now() < deadline) await delay(50)
+  while (isAlive(pid) && performance.now() < deadline) await delay(50)
 }
 
 async function explainFailure(tools: PostgresTools, name: string, failure: Failure): Promise<StartupError> {

@@ -102,12 +102,21 @@ describe('a mailer', async () => {
     name: 'rate_limit_exceeded',
     headers: { 'retry-after': value },
   })
+  /** A refusal by a provider whose clock is years ahead, until some seconds later. */
+  const limitedAhead = (seconds: number): Failure => {
+    const [date, until] = [0, seconds].map((later) => new Date(Date.UTC(2040, 0, 1, 0, 0, later)).toUTCString())
+    return {
+      status: 429,
+      name: 'rate_limit_exceeded',
+      headers: { date: date as string, 'retry-after': until as string },
+    }
+  }
 
   test.each<Failure[][]>([
     [[500, 502, 503, 504, 429]],
     [[null, null, 500]],
     [[limited('0'), limited('0.01'), limited(''), limited('soon'), limited('-1')]],
-    [[limited(new Date().toUTCString())]],
+    [[limited(new Date().toUTCString()), limitedAhead(0)]],
     [[{ status: 409, name: 'concurrent_idempotent_requests' }]],
   ])('tries again after %j, with one idempotency key', async (failures) => {
     const before = other.sent.length
@@ -124,6 +133,7 @@ describe('a mailer', async () => {
     // Longer than the work after a response may last.
     [limited('3600'), 'rate_limit_exceeded (429)'],
     [limited(new Date(Date.now() + 3_600_000).toUTCString()), 'rate_limit_exceeded (429)'],
+    [limitedAhead(3_600), 'rate_limit_exceeded (429)'],
   ])('gives up at once after %j', async (failure, error) => {
     expect(await send([failure])).toEqual({ attempts: 1, error: expect.stringContaining(error) })
   })

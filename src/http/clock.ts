@@ -1,0 +1,8 @@
+import type { MiddlewareHandler } from 'hono'
+import type { Env } from '../services.ts'
+
+/** Makes sure that the time is known before a request decides by it. */
+export const requireTime: MiddlewareHandler<Env> = async (c, next) => {
+  await c.env.clock.ensureSynced()
+  await next()
+}
