@@ -6,6 +6,7 @@ import { accountRoutes } from './accounts/routes.ts'
 import { listRoutes } from './assignments/list-routes.ts'
 import { assignmentRoutes } from './assignments/routes.ts'
 import { eventRoutes } from './events/routes.ts'
+import { requireTime } from './http/clock.ts'
 import { serveDocs } from './http/docs.ts'
 import { handleError } from './http/errors.ts'
 import { healthRoutes } from './http/health.ts'
@@ -21,6 +22,8 @@ import type { Env } from './services.ts'
 
 const api = new OpenAPIHono<Env>({ strict: false, defaultHook: rejectInvalid })
 api.use(requestId(), logRequest, setSecurityHeaders, allowOrigins, timeout)
+// Not for the docs and /healthz, which answer without the database.
+for (const path of ['/accounts/*', '/assignments/*']) api.use(path, requireTime)
 api.onError(handleError)
 api.notFound((c) => handleError(new Problem('not_found', { detail: 'There is nothing at this path.' }), c))
 

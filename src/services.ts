@@ -2,6 +2,7 @@ import type { Context } from 'hono'
 import type { Kdf } from './accounts/passwords.ts'
 import type { Bearer, Session } from './accounts/sessions.ts'
 import type { Background } from './background.ts'
+import type { Clock } from './database/clock.ts'
 import type { Database } from './database/connect.ts'
 import type { Hub } from './events/hub.ts'
 import type { InputError } from './http/problem.ts'
@@ -15,7 +16,9 @@ export type Services = {
   settings: Settings
   kdf: Kdf
   log: Logger
-  now: () => Date
+  clock: Clock
+  /** Returns the time that is stored and compared, which is the database's: the `now` of `clock`. */
+  now: Clock['now']
   /** Sends one mail. Rejects when the provider does not take it. */
   sendMail: (mail: Mail) => Promise<void>
   /** The peer's IP address, as the runtime sees it. */

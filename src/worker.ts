@@ -2,7 +2,8 @@ import type { ExecutionContext } from 'hono'
 import { app } from './app.ts'
 import { createBackground } from './background.ts'
 import { createLimiter } from './concurrency.ts'
-import { connect } from './database/connect.ts'
+import { type Clock, ClockOffset, openClock } from './database/clock.ts'
+import { connect, type Database } from './database/connect.ts'
 import { purgeExpired } from './database/purge.ts'
 import { Hub } from './events/hub.ts'
 import { Problem } from './http/problem.ts'
@@ -16,13 +17,15 @@ import { createWorkerKdf } from './worker/kdf.ts'
 /** The bindings in `wrangler.toml`, which the Worker gets together with the settings. */
 type Bindings = { HYPERDRIVE?: { connectionString: string }; ASSETS: { fetch(url: string): Promise<Response> } }
 
-/** Creates the Worker. The clock is a parameter so that tests can control it. */
-export const createWorker = (now: Services['now']) => ({
+type OpenTestClock = (db: Database) => Clock | undefined
+
+/** Creates the Worker. Tests give it a clock that they control. */
+export const createWorker = (openTestClock: OpenTestClock = () => undefined) => ({
   async fetch(request: Request, env: Bindings, context: ExecutionContext): Promise<Response> {
     const isHttps = request.url.startsWith('https:')
     try {
       const { promise: responded, resolve: markResponded } = Promise.withResolvers<void>()
-      const { services, finish } = openServices(env, now, responded)
+      const { services, finish } = openServices(env, openTestClock, responded)
       const address = request.headers.get('CF-Connecting-IP') ?? ''
       const response = Promise.resolve(app.fetch(request, { ...services, address, isHttps })).finally(markResponded)
       // Registered before the response is ready: the request is finished, and its slot released, if the client disconnects.
@@ -36,9 +39,9 @@ export const createWorker = (now: Services['now']) => ({
   },
 
   /** Deletes expired rows. The cron trigger calls it. */
-  async scheduled({ scheduledTime }: { scheduledTime: number }, env: Bindings): Promise<void> {
-    const { services, finish } = openServices(env, now)
-    await purgeExpired(services.db, new Date(scheduledTime)).finally(finish)
+  async scheduled(_event: object, env: Bindings): Promise<void> {
+    const { services, finish } = openServices(env, openTestClock)
+    await purgeExpired(services.db, services.clock).finally(finish)
   },
 })
 
@@ -46,20 +49,22 @@ export const createWorker = (now: Services['now']) => ({
  * Opens the services of one request, since on Workers a connection cannot be used by another request. `finish` waits for
  * background tasks and closes the connection.
  */
-function openServices(env: Bindings, now: Services['now'], responded = Promise.resolve()) {
+function openServices(env: Bindings, openTestClock: OpenTestClock, responded = Promise.resolve()) {
   shared ??= createSharedServices(env)
   const { log } = shared.services
   const { runInBackground, drain } = createBackground(log)
   const { db, close } = connect(shared.url, { max: 1, acquireSlot: () => acquireSlot(responded) })
+  const clock = openTestClock(db) ?? openClock(db, shared.clockOffset)
   const services = {
     ...shared.services,
     db,
     runInBackground,
-    now,
-    hub: new Hub(db, { now, runInBackground, log, pollInterval: 1_000, maxLifetime: 60_000 }),
     asset: async (file) => (await env.ASSETS.fetch(`https://assets/${file}`)).body as ReadableStream,
     // Cloudflare compresses responses.
     encode: async ({ read }) => ({ body: new Response(await read()).body as ReadableStream }),
+    clock,
+    now: clock.now,
+    hub: new Hub(db, { clock, runInBackground, log, pollInterval: 1_000, maxLifetime: 60_000 }),
   } satisfies Omit<Services, 'address'>
   return { services, finish: () => drain().then(close) }
 }
@@ -76,7 +81,7 @@ function createSharedServices(env: Bindings) {
   const log = createLog(settings.LOG_LEVEL)
   warnAboutRateLimits(settings, log)
   const services = { settings, kdf, log, sendMail: createMailer(settings, console.log) }
-  return { url: env.HYPERDRIVE.connectionString, services }
+  return { url: env.HYPERDRIVE.connectionString, services, clockOffset: new ClockOffset(log) }
 }
 
 /** Limits how many requests of an isolate may have a connection at a time. */
@@ -110,4 +115,4 @@ function createLog(minLevel: string): Logger {
   return { info: write('info'), warn: write('warn'), error: write('error') }
 }
 
-export default createWorker(() => new Date())
+export default createWorker()

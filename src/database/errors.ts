@@ -18,6 +18,12 @@ export class ConnectionFailed extends Error {
   }
 }
 
+/** The time is not known: the database's clock was not read lately, or the clock of this process has been set since. */
+export class ClockUnknown extends Error {
+  override name = 'ClockUnknown'
+  readonly code = 'CLOCK_UNKNOWN'
+}
+
 /** Returns the code of an error's innermost cause: an SQLSTATE, or a word of the driver or of Node. */
 export function codeOf(error: unknown): string {
   const cause = rootCause(error)
@@ -42,7 +48,7 @@ function isFatal(error: unknown): error is Error & { code: string } {
 }
 
 const driverCodes =
-  /^(E[A-Z]+|CONNECT_TIMEOUT|CONNECTION_\w+|STATEMENT_TIMEOUT|TLS_REFUSED|ERR_(TLS|SSL)_\w+|UNABLE_TO_\w+|\w*CERT\w*)$/
+  /^(E[A-Z]+|CONNECT_TIMEOUT|CONNECTION_\w+|STATEMENT_TIMEOUT|CLOCK_UNKNOWN|TLS_REFUSED|ERR_(TLS|SSL)_\w+|UNABLE_TO_\w+|\w*CERT\w*)$/
 
 // SQLSTATE classes and codes (PostgreSQL's appendix A): connection exceptions, refused log-ins, an unknown database,
 // insufficient resources, operator intervention, system errors, a read-only server, and transactions rolled back.

@@ -1,5 +1,6 @@
 import { liveSessions } from '../accounts/sessions.ts'
 import type { Background } from '../background.ts'
+import type { Clock } from '../database/clock.ts'
 import type { Database } from '../database/connect.ts'
 import { describeError, type Logger } from '../logger.ts'
 import { type EventPage, type LogEvent, listEvents, listEventsOfAudience, publicEvent } from './log.ts'
@@ -11,7 +12,7 @@ const defaults = { pollInterval: 200, heartbeatInterval: 15_000, maxLifetime: 30
 
 export type Intervals = typeof defaults
 
-type Options = Partial<Intervals> & { now: () => Date; log: Logger; runInBackground: Background['runInBackground'] }
+type Options = Partial<Intervals> & { clock: Clock; log: Logger; runInBackground: Background['runInBackground'] }
 
 /** The events that one query reads. */
 const PAGE_SIZE = 100
@@ -27,7 +28,7 @@ export class Hub {
   #isPolling = false
   #isClosed = false
   #isFailing = false
-  #sessionsCheckedAt = 0
+  #sessionsCheckedAt = Number.NEGATIVE_INFINITY
 
   constructor(db: Database, options: Options) {
     this.#db = db
@@ -72,13 +73,20 @@ export class Hub {
 
   /** Sends the next events to all live subscriptions. Returns whether there are more already. */
   async #sendNewEvents(): Promise<boolean> {
-    await this.#maintain()
+    const time = performance.now()
+    for (const subscription of this.#subscriptions) subscription.maintain(time)
+    await this.#options.clock.ensureSynced()
+    await this.#checkSessions(time)
     const live = [...this.#subscriptions].filter(({ state }) => state === 'live')
     if (live.length === 0) return false
     const audience = [...new Set(live.map(({ subscriber }) => subscriber.caller))]
     const positions = live.map(({ position }) => position)
     const range = { from: positions.reduce(earlier), mustExist: positions.reduce(later) }
-    const page = await listEventsOfAudience(this.#db, { audience, ...range, limit: PAGE_SIZE }, this.#options.now())
+    const page = await listEventsOfAudience(
+      this.#db,
+      { audience, ...range, limit: PAGE_SIZE },
+      this.#options.clock.now(),
+    )
     this.#isFailing = false
     if (typeof page === 'string') {
       // The clients learn the reason from the response to their next request.
@@ -92,9 +100,7 @@ export class Hub {
     return page.isFull
   }
 
-  async #maintain() {
-    const time = Date.now()
-    for (const subscription of this.#subscriptions) subscription.maintain(time)
+  async #checkSessions(time: number) {
     if (time < this.#sessionsCheckedAt + this.#options.sessionCheckInterval) return
     await this.#endLoggedOut([...this.#subscriptions])
     this.#sessionsCheckedAt = time
@@ -104,7 +110,7 @@ export class Hub {
   async #endLoggedOut(subscriptions: Subscription[]) {
     if (subscriptions.length === 0) return
     const ids = subscriptions.map(({ subscriber }) => subscriber.session)
-    const live = await liveSessions(this.#db, ids, this.#options.now())
+    const live = await liveSessions(this.#db, ids, this.#options.clock.now())
     for (const subscription of subscriptions) if (!live.has(subscription.subscriber.session)) subscription.end()
   }
 
@@ -127,8 +133,9 @@ export class Hub {
     subscription.state = 'catching-up'
     const { caller, filter } = subscription.subscriber
     try {
+      await this.#options.clock.ensureSynced()
       const query = { caller, filter, from: subscription.position, limit: PAGE_SIZE }
-      const page = await listEvents(this.#db, query, this.#options.now())
+      const page = await listEvents(this.#db, query, this.#options.clock.now())
       this.#isFailing = false
       if (typeof page === 'string') return subscription.end()
       if (page.events.length > 0) await this.#endLoggedOut([subscription])

@@ -46,9 +46,9 @@ export class Subscription {
     this.position = position
     this.#lastSent = position
     this.#options = options
-    this.#heartbeatAt = Date.now() + options.heartbeatInterval
+    this.#heartbeatAt = performance.now() + options.heartbeatInterval
     // Streams that were opened together do not end together.
-    this.#endAt = Date.now() + options.maxLifetime * (0.9 + Math.random() / 10)
+    this.#endAt = performance.now() + options.maxLifetime * (0.9 + Math.random() / 10)
     this.body = new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
@@ -82,7 +82,10 @@ export class Subscription {
     return true
   }
 
-  /** Sends a heartbeat if one is due. Ends the stream if it is too old, or if its reader does not keep up. */
+  /**
+   * Sends a heartbeat if one is due. Ends the stream if it is too old, or if its reader does not keep up. The time is that of
+   * `performance.now()`.
+   */
   maintain(time: number) {
     if (time >= this.#endAt) return this.end()
     if (this.#hasRoom) {

@@ -7,6 +7,16 @@ import { jsonResponse } from './schemas.ts'
 
 const Health = z.strictObject({ status: z.literal('ok') }).openapi('Health')
 
+const Readiness = Health.extend({
+  warnings: z
+    .array(z.string())
+    .optional()
+    .openapi({
+      description: 'What an operator should mend although the service can answer requests.',
+      example: ["The clock of this instance is 3,600 seconds ahead of the database's clock."],
+    }),
+})
+
 /** The endpoints that load balancers and orchestrators ask. */
 export const healthRoutes = new OpenAPIHono<Env>()
   .openapi(
@@ -29,10 +39,14 @@ export const healthRoutes = new OpenAPIHono<Env>()
       summary: 'Check that the service can answer requests',
       description: 'For readiness probes. Returns 503 unless the database is reachable and migrated.',
       tags: ['Health'],
-      responses: { 200: jsonResponse(Health, 'The database is reachable and migrated.') },
+      description:
+        "Warns if the clock of this instance differs from the database's by more than a minute. Requests use the database's time in any case.",
+      responses: { 200: jsonResponse(Readiness, 'The database is reachable and migrated.') },
     }),
     async (c) => {
       if (!(await isMigrated(c.env.db))) throw retryLater('unavailable', 10, 'The database is not migrated.')
-      return c.json({ status: 'ok' as const }, 200)
+      await c.env.clock.sync()
+      const warning = c.env.clock.warning()
+      return c.json({ status: 'ok' as const, ...(warning && { warnings: [warning] }) }, 200)
     },
   )

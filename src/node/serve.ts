@@ -4,6 +4,7 @@ import pino from 'pino'
 import manifest from '../../package.json' with { type: 'json' }
 import { app } from '../app.ts'
 import { createBackground } from '../background.ts'
+import { ClockOffset, openClock } from '../database/clock.ts'
 import { connect } from '../database/connect.ts'
 import { purgeExpired } from '../database/purge.ts'
 import { onNode } from '../database/tls.ts'
@@ -33,15 +34,15 @@ export async function serve(settings: Settings, { isDemo }: { isDemo: boolean })
   const stopped = stopSignal()
   const resources = await openServices(settings)
   const { services, drain, close } = resources
-  const { server, metrics } = await start(resources, isDemo).catch(async (error) => {
+  const { server, metrics, demoTime } = await start(resources, isDemo).catch(async (error) => {
     await close()
     throw error
   })
-  const purge = () => services.runInBackground(() => purgeExpired(services.db, new Date()))
+  const purge = () => services.runInBackground(() => purgeExpired(services.db, services.clock))
   const purging = setInterval(purge, HOUR_MS)
   purge()
   warnAboutRateLimits(settings, services.log)
-  console.log(greeting(settings, server.address() as AddressInfo, isDemo))
+  console.log(greeting(settings, server.address() as AddressInfo, demoTime))
 
   await stopped
   clearInterval(purging)
@@ -72,14 +73,15 @@ async function openServices(settings: Settings) {
   const { runInBackground, drain } = createBackground(log)
   const { url, stop } = await openDatabase(settings)
   const { db, close } = connect(url, { max: settings.POOL_SIZE, ...onNode })
-  const now = () => new Date()
+  const clock = openClock(db, new ClockOffset(log))
   const services = {
     db,
     settings,
     log,
     runInBackground,
-    now,
-    hub: new Hub(db, { now, log, runInBackground }),
+    clock,
+    now: clock.now,
+    hub: new Hub(db, { clock, log, runInBackground }),
     kdf: createNodeKdf(settings.PASSWORD_HASHER ?? 'pbkdf2_sha256'),
     sendMail: createMailer(settings, console.log),
     asset: readAsset,
@@ -95,17 +97,19 @@ async function start({ services, url }: Resources, isDemo: boolean) {
   const metrics = settings.METRICS_PORT
     ? await (await import('./metrics.ts')).serveMetrics(settings.METRICS_PORT)
     : undefined
-  if (isDemo) await addDemoData(url, services)
+  const demoTime = isDemo ? await addDemoData(url, services) : undefined
   const server = createHttpServer(
     (request, address) => app.fetch(request, { ...services, address, observe: metrics?.observe }),
     settings.HOST,
   )
   await listen(server, settings)
-  return { server, metrics }
+  return { server, metrics, demoTime }
 }
 
-async function addDemoData(url: string, { kdf, now, settings }: Resources['services']) {
-  const outcome = await fillDemo(url, kdf, now())
+/** Fills the database with the demo, and returns the time at which it ends. */
+async function addDemoData(url: string, { kdf, clock, settings }: Resources['services']) {
+  const time = await clock.sync()
+  const outcome = await fillDemo(url, kdf, time)
   if (outcome === 'refused') {
     throw new StartupError(
       `The database ${nameOf(url)} has accounts that do not belong to the demo. The demo needs an empty database: ${
@@ -115,6 +119,7 @@ async function addDemoData(url: string, { kdf, now, settings }: Resources['servi
   }
   // The demo's events are dated in the past, where TimescaleDB aggregates them only when the database is migrated again.
   if (outcome === 'filled') await migrate(url, settings.HISTORY_DAYS)
+  return time
 }
 
 /** Resolves when the server listens, and rejects with a StartupError if it cannot. */
@@ -136,7 +141,7 @@ function explain(code: string | undefined, HOST: string, PORT: number) {
   return `Docket cannot listen on ${HOST}:${PORT} (${code}). Check HOST and PORT.`
 }
 
-function greeting(settings: Settings, { address, port }: AddressInfo, isDemo: boolean) {
+function greeting(settings: Settings, { address, port }: AddressInfo, demoTime: Date | undefined) {
   const { DATABASE_URL, DATA_DIR, RESEND_API_KEY, RATE_LIMITS } = settings
   const origin = `http://${isIPv6(address) ? `[${address}]` : address}:${port}`
   const database = DATABASE_URL ? nameOf(DATABASE_URL) : `embedded PostgreSQL in ${DATA_DIR}`
@@ -148,7 +153,7 @@ Docket ${manifest.version} is running.
   API and docs   ${origin}/docs/
   Database       ${database}
   Mail           ${mail}
-${limits}${isDemo ? demoGreeting(origin, new Date()) : ''}
+${limits}${demoTime ? demoGreeting(origin, demoTime) : ''}
 Press Ctrl-C to stop.
 `
 }

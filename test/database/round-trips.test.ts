@@ -65,3 +65,20 @@ test.each<[status: number, trips: number, ...Parameters<typeof send>]>([
     if (isCounted) expect(proxy.roundTrips() - before).toBe(trips)
   }
 })
+
+test('the time of the database takes no round trip once it is known', async () => {
+  const { createUser, url } = await openDocket({}, { clockKind: 'database' })
+  const { token } = await createUser()
+  const proxy = await startProxy(url)
+  const options = { url: proxy.url, environment: {}, options: { max: 1 } }
+  const { services, close } = openServices({ ...options, now: () => new Date(), clockKind: 'database' })
+  const headers = { Authorization: `Bearer ${token}` }
+  for (const isCounted of [false, false, true]) {
+    const before = proxy.roundTrips()
+    const response = await app.request('/accounts/', { headers }, { ...services, address: '192.0.2.1' })
+    expect(response).toMatchObject({ status: 200 })
+    if (isCounted) expect(proxy.roundTrips() - before).toBe(1)
+  }
+  await close()
+  proxy.close()
+})

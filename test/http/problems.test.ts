@@ -256,8 +256,8 @@ test('an unsafe request id is replaced', async () => {
 })
 
 describe('a database that fails', () => {
-  test('gives a 503 with Retry-After, also from readyz', async () => {
-    const { call } = await openDocket({}, { database: 'postgres://docket:secret@127.0.0.1:1/docket' })
+  test.each(['test', 'database'] as const)('gives a 503 with Retry-After (clock: %s)', async (clockKind) => {
+    const { call } = await openDocket({}, { database: 'postgres://docket:secret@127.0.0.1:1/docket', clockKind })
     for (const [method, path] of [
       ['GET', '/accounts/'],
       ['POST', '/accounts/login/'],
@@ -269,7 +269,7 @@ describe('a database that fails', () => {
       expect({ status, retryAfter, code: body.code }).toEqual({ status: 503, retryAfter: '2', code: 'unavailable' })
       expect(JSON.stringify(body)).not.toMatch(/127\.0\.0\.1|secret|ECONN/)
     }
-    expect(await call('GET', '/healthz')).toMatchObject({ status: 200 })
+    for (const path of ['/healthz', '/openapi.json']) expect(await call('GET', path)).toMatchObject({ status: 200 })
   })
 
   test('gives a 503 if its name or user is wrong', async () => {

@@ -141,7 +141,9 @@ describe.skipIf(!hasFaketime)('a server', () => {
     const { owner, right, wrong, call, create, follow, set } = servers
     const streams = [follow(right), follow(wrong)]
     const names: string[] = []
-    for (const difference of ['+0', '+31d', '+1h', '-60d', '+0']) {
+    // Node aborts when the monotonic clock goes back.
+    const differences = isMonotonicRight ? ['+0', '+31d', '+1h', '-60d', '+0'] : ['+0', '+1h', '+31d']
+    for (const difference of differences) {
       if (!isMonotonicRight && difference === '+31d') await insertExpired(owner)
       set(difference)
       // A request at the moment of the jump may get a 503.

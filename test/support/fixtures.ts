@@ -5,6 +5,7 @@ import { newId } from '../../src/crypto.ts'
 import { connect } from '../../src/database/connect.ts'
 import { users } from '../../src/database/schema.ts'
 import type { Services } from '../../src/services.ts'
+import type { ClockKind } from './clock.ts'
 import { expectDeclared } from './contract.ts'
 import { PASSWORD, passwordHash } from './kdf.ts'
 import { startResend } from './resend.ts'
@@ -29,6 +30,8 @@ type DocketOptions = Parameters<typeof connect>[1] & {
   database?: string
   /** Whether passwords are hashed at the real cost. By default at nearly none. */
   kdf?: 'real' | 'quick'
+  /** Where the API gets its time, by default from the test. With `database`, the clock of the test is the instance's. */
+  clockKind?: ClockKind
 }
 
 type CallOptions = {
@@ -48,11 +51,11 @@ export type Docket = Awaited<ReturnType<typeof openDocket>>
  */
 export async function openDocket(
   environment: Record<string, string> = {},
-  { database, kdf = 'quick', ...options }: DocketOptions = {},
+  { database, kdf = 'quick', clockKind = 'test', ...options }: DocketOptions = {},
 ) {
   const url = database ?? (await cloneDatabase())
   const resend = await startResend()
-  const clock = { now: Date.parse('2026-11-22T10:00:00.000Z') }
+  const clock = clockKind === 'test' ? { now: Date.parse('2026-11-22T10:00:00.000Z') } : createRunningClock()
   const now = () => new Date(clock.now)
   const settings = {
     RESEND_API_KEY: 're_test',
@@ -61,7 +64,7 @@ export async function openDocket(
     ...environment,
   }
   const start = isWorkers ? startWorker : startNode
-  const runtime = await start({ url, environment: settings, now, kdf, options })
+  const runtime = await start({ url, environment: settings, now, clockKind, kdf, options })
   // The test's own connections.
   const { db, close } = connect(url, { max: 4 })
   const defaultHash = passwordHash(PREFERRED.kind, kdf)
@@ -137,6 +140,19 @@ export async function openDocket(
     services: runtime.services as Omit<Services, 'address'>,
     /** A hash of PASSWORD that this API accepts. */
     passwordHash: defaultHash,
+  }
+}
+
+/** Returns a clock that runs, at first with the right time. */
+function createRunningClock() {
+  let ahead = 0
+  return {
+    get now() {
+      return Date.now() + ahead
+    },
+    set now(milliseconds) {
+      ahead = milliseconds - Date.now()
+    },
   }
 }
 

@@ -13,6 +13,7 @@ import { createMailer } from '../../src/mail/mailer.ts'
 import { createNodeKdf } from '../../src/node/kdf.ts'
 import type { Services } from '../../src/services.ts'
 import { readSettings } from '../../src/settings.ts'
+import { type ClockKind, createClockOpener } from './clock.ts'
 import { createQuickKdf, QUICK_SCRYPT } from './kdf.ts'
 
 /** The API in one of its runtimes. */
@@ -31,13 +32,14 @@ export type RuntimeOptions = {
   url: string
   environment: Record<string, string>
   now: () => Date
+  clockKind?: ClockKind
   kdf?: 'real' | 'quick'
   /** Options of the connections to the database, on Node. */
   options?: Parameters<typeof connect>[1]
 }
 
 /** Opens the services that `node.ts` gives to each request, with a log in memory. */
-export function openServices({ url, environment, now, kdf = 'quick', options }: RuntimeOptions) {
+export function openServices({ url, environment, now, clockKind = 'test', kdf = 'quick', options }: RuntimeOptions) {
   const settings = readSettings(environment)
   const { db, close } = connect(url, options)
   const logLines: string[] = []
@@ -49,14 +51,16 @@ export function openServices({ url, environment, now, kdf = 'quick', options }: 
   })
   const log = pino({ level: settings.LOG_LEVEL, formatters: { level: (level) => ({ level }) } }, stream)
   const { runInBackground, drain } = createBackground(log)
-  const hub = new Hub(db, { now, log, runInBackground, pollInterval: 10 })
+  const clock = createClockOpener(clockKind, now, log)(db)
+  const hub = new Hub(db, { clock, log, runInBackground, pollInterval: 10 })
   const createKdf = kdf === 'real' ? createNodeKdf : createQuickKdf
   const services: Omit<Services, 'address'> = {
     db,
     settings,
     log,
     runInBackground,
-    now,
+    clock,
+    now: clock.now,
     hub,
     kdf: createKdf(settings.PASSWORD_HASHER ?? 'pbkdf2_sha256'),
     sendMail: createMailer(settings, (text) => logLines.push(text)),
@@ -82,14 +86,20 @@ export async function startNode(options: RuntimeOptions): Promise<Runtime> {
     services,
     request: async (path, init, address) => app.request(path, init, { ...services, address }),
     drain,
-    purge: () => purgeExpired(services.db, options.now()),
+    purge: () => purgeExpired(services.db, services.clock),
     logLines: () => logLines,
     close,
   }
 }
 
 /** Starts the bundled Worker in workerd. */
-export async function startWorker({ url, environment, now, kdf = 'quick' }: RuntimeOptions): Promise<Runtime> {
+export async function startWorker({
+  url,
+  environment,
+  now,
+  clockKind = 'test',
+  kdf = 'quick',
+}: RuntimeOptions): Promise<Runtime> {
   const { createTestHarness, unstable_readConfig: readConfig } = await import('wrangler')
   const done = await startDoneCounter()
   const { compatibility_date, compatibility_flags, alias, assets } = readConfig({ config: 'wrangler.toml' })
@@ -104,6 +114,7 @@ export async function startWorker({ url, environment, now, kdf = 'quick' }: Runt
     vars: {
       ...environment,
       DONE: done.url,
+      CLOCK_KIND: clockKind,
       ...(kdf === 'quick' && { SCRYPT_COST: JSON.stringify(QUICK_SCRYPT) }),
     },
   }

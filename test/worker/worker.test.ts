@@ -2,7 +2,8 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { expectDisconnected, expectParallelRequests } from '../reference/parallel-requests.ts'
-import { openDocket } from '../support/fixtures.ts'
+import { cloneDatabase, openDocket } from '../support/fixtures.ts'
+import { startProxy } from '../support/proxy.ts'
 import { assignmentActions, readStream } from '../support/stream.ts'
 
 // Only the Worker does this. The other tests of the project show that it behaves like Node.
@@ -26,6 +27,22 @@ describe('parallel requests', () => {
     await Promise.all(aborted)
     expect(await call('GET', '/assignments/', { token })).toMatchObject({ status: 200 })
   })
+})
+
+test('the clock of the database is read once for several requests', async () => {
+  const proxy = await startProxy(await cloneDatabase())
+  onTestFinished(proxy.close)
+  const { call, createUser } = await openDocket({}, { clockKind: 'database', database: proxy.url })
+  const { token } = await createUser()
+  const trips: number[] = []
+  for (let request = 0; request < 4; request++) {
+    const before = proxy.roundTrips()
+    expect(await call('GET', '/accounts/', { token })).toMatchObject({ status: 200 })
+    trips.push(proxy.roundTrips() - before)
+  }
+  const [first, ...others] = trips as [number, ...number[]]
+  expect(new Set(others).size).toBe(1)
+  expect(first).toBeGreaterThan(others[0] as number)
 })
 
 test('a stream sends events until its session ends, then disconnects', async () => {
