@@ -15,6 +15,8 @@ const samples = Number(SAMPLES)
 
 const password = 'purple horse battery'
 const hash = await hashPassword(createNodeKdf('pbkdf2_sha256'), password)
+const scrypt = await hashPassword(createNodeKdf('scrypt'), password)
+const login = (email: string) => ({ email, password: 'wrong horse battery' })
 
 await migrate(DATABASE_URL)
 const database = postgres(DATABASE_URL, { max: 1, onnotice: () => {} })
@@ -36,16 +38,20 @@ async function timed(path: string, body: object): Promise<number> {
 
 const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1] as number
 
-for (const [name, path, bodyFor] of [
-  ['login', '/accounts/login/', (email: string) => ({ email, password: 'wrong horse battery' })],
-  ['sign-up', '/accounts/signup/', (email: string) => ({ first_name: 'Ada', last_name: 'Lovelace', email, password })],
-  ['reset', '/accounts/password-reset/', (email: string) => ({ email })],
-] as const) {
+for (const [name, path, bodyFor, stored] of [
+  ['sign-up', '/accounts/signup/', (email) => ({ first_name: 'Ada', last_name: 'Lovelace', email, password }), hash],
+  ['reset', '/accounts/password-reset/', (email) => ({ email }), hash],
+  ['login', '/accounts/login/', login, hash],
+  ['login, weaker hash', '/accounts/login/', login, hash.replace('1000000', '260000')],
+  ['login, unusable hash', '/accounts/login/', login, '!'],
+  ['login, costlier hash', '/accounts/login/', login, hash.replace('1000000', '1500000')],
+  ['login, other algorithm', '/accounts/login/', login, scrypt],
+] as [string, string, (email: string) => object, string][]) {
   const known: number[] = []
   const unknown: number[] = []
   for (let index = -5; index < samples; index++) {
     const id = newId(new Date())
-    await database`insert into users values (${id}, ${`known.${id}@example.com`}, 'Per', 'Son', ${hash}, 1, now(), now())`
+    await database`insert into users values (${id}, ${`known.${id}@example.com`}, 'Per', 'Son', ${stored}, 1, now(), now())`
     const measure = async (isKnown: boolean) => {
       const ms = await timed(path, bodyFor(`${isKnown ? 'known' : 'other'}.${id}@example.com`))
       // The first requests are a warm-up. The pause lets background tasks end.
@@ -55,7 +61,7 @@ for (const [name, path, bodyFor] of [
     for (const isKnown of index % 2 ? [true, false] : [false, true]) await measure(isKnown)
   }
   const [a, b] = [median(known), median(unknown)]
-  console.log(`${name.padEnd(8)} known ${a.toFixed(2)} ms, unknown ${b.toFixed(2)} ms, ratio ${(a / b).toFixed(3)}`)
+  console.log(`${name.padEnd(22)} known ${a.toFixed(2)} ms, unknown ${b.toFixed(2)} ms, ratio ${(a / b).toFixed(3)}`)
 }
 
 await server.stop()

@@ -1,7 +1,7 @@
 import { constantTimeEqual } from '@oslojs/crypto/subtle'
 import { decodeBase64, encodeBase64 } from '@oslojs/encoding'
 import { eq } from 'drizzle-orm'
-import { randomBytes, randomString } from '../crypto.ts'
+import { randomString } from '../crypto.ts'
 import type { Database } from '../database/connect.ts'
 import { common_passwords } from '../database/schema.ts'
 
@@ -36,9 +36,42 @@ export async function verifyPassword(kdf: Kdf, password: string, encoded: string
   return read !== undefined && constantTimeEqual(await derive(kdf, password, read), read.hash)
 }
 
-/** Returns a hash that no password matches and that costs as much to verify as a real one, for unknown addresses. */
-export const dummyHash = (kdf: Kdf) =>
-  encode(preferredWith(kdf, newSalt(), randomBytes(kdf.preferred === 'scrypt' ? 64 : 32)))
+/**
+ * Tells whether a login's password is that of a hash; undefined is the hash of an unknown address. A failure costs the same
+ * for every hash and for none: as much as the costliest hash of each algorithm that this process has met.
+ */
+export async function verifyLogin(kdf: Kdf, password: string, encoded: string | undefined): Promise<boolean> {
+  const read = encoded === undefined ? undefined : parse(encoded)
+  if (read && constantTimeEqual(await derive(kdf, password, read), read.hash)) return true
+  const costs = costliest.get(kdf) ?? workOf(preferredWith(kdf, '', new Uint8Array()))
+  const spent = read ? workOf(read) : NO_WORK
+  const highest = { pbkdf2: Math.max(costs.pbkdf2, spent.pbkdf2), scrypt: Math.max(costs.scrypt, spent.scrypt) }
+  costliest.set(kdf, highest)
+  await spend(kdf, password, { pbkdf2: highest.pbkdf2 - spent.pbkdf2, scrypt: highest.scrypt - spent.scrypt })
+  return false
+}
+
+/** Iterations of PBKDF2, and the product of the parameters of scrypt. */
+type Work = { pbkdf2: number; scrypt: number }
+
+const NO_WORK: Work = { pbkdf2: 0, scrypt: 0 }
+
+/** The costliest failures of each process or isolate. */
+const costliest = new WeakMap<Kdf, Work>()
+
+const workOf = (encoded: Encoded): Work =>
+  encoded.algorithm === 'scrypt' ? { pbkdf2: 0, scrypt: work(encoded.cost) } : { pbkdf2: encoded.iterations, scrypt: 0 }
+
+/** Derives keys that nobody needs. The work of scrypt is rounded to lanes of the preferred size. */
+async function spend(kdf: Kdf, password: string, { pbkdf2, scrypt }: Work): Promise<void> {
+  const salt = newSalt()
+  if (pbkdf2 > 0) {
+    await derive(kdf, password, { algorithm: 'pbkdf2_sha256', iterations: pbkdf2, salt, hash: new Uint8Array(32) })
+  }
+  const p = Math.round(scrypt / work({ ...SCRYPT, p: 1 }))
+  if (p > 0)
+    await derive(kdf, password, { algorithm: 'scrypt', cost: { ...SCRYPT, p }, salt, hash: new Uint8Array(64) })
+}
 
 /** Tells whether a hash uses another algorithm than the preferred one, or a lower cost. */
 export function isOutdated(kdf: Kdf, encoded: string): boolean {

@@ -9,7 +9,7 @@ import { describeError } from '../logger.ts'
 import { accountExistsMail, activationMail } from '../mail/templates.ts'
 import type { Env, RequestContext, Services } from '../services.ts'
 import { loginFailures, mailRequests, mailsTo, wrongCodes } from './limits.ts'
-import { dummyHash, hashPassword, isOutdated, verifyPassword } from './passwords.ts'
+import { hashPassword, isOutdated, verifyLogin } from './passwords.ts'
 import { assertStrongPassword, invalidCode } from './problems.ts'
 import {
   AccountPatchSchema,
@@ -26,6 +26,7 @@ import { ACTIVATION_HOURS, activate, createSignup } from './signups.ts'
 import { findLogin, findUser, renameUser, upgradeHash } from './users.ts'
 
 const SIGNED_UP = 'If the address can be signed up, a code has been sent to it.'
+const WRONG_CREDENTIALS = 'The e-mail address or the password is wrong, or the account is not activated yet.'
 const ACTIVATED = 'The account is active. You can log in.'
 
 const tags = ['Accounts']
@@ -92,16 +93,15 @@ export const accountRoutes = new OpenAPIHono<Env>()
       tags,
       request: { body: jsonBody(LoginSchema) },
       responses: { 200: jsonResponse(LoginResultSchema, 'The new session. Its token is shown only here.') },
-      problems: ['invalid_credentials', 'not_activated', 'too_many_requests'],
+      problems: ['invalid_credentials', 'too_many_requests'],
     }),
     async (c) => {
       const { email, password } = c.req.valid('json')
       const attempts = loginFailures(email, clientOf(c))
-      const wrong = new Problem('invalid_credentials')
+      const wrong = new Problem('invalid_credentials', { detail: WRONG_CREDENTIALS })
       const { account, password_version, hash } = await limitGuesses(c.env, attempts, wrong, () =>
         checkCredentials(c, email, password),
       )
-      if (!account) throw new Problem('not_activated', { detail: 'Activate the account with the code from the mail.' })
       if (isOutdated(c.env.kdf, hash)) await replaceHash(c.env, account.id, hash, password)
       const user_agent = c.req.header('User-Agent')?.slice(0, 256) ?? null
       const owner = { user_id: account.id, password_version, user_agent, days: c.env.settings.SESSION_DAYS }
@@ -191,12 +191,10 @@ async function mailSignup({ db, sendMail }: Services, email: string, code: strin
   if (owner) await sendMail(accountExistsMail(owner.email, now))
 }
 
-/** Returns the account, or the pending sign-up, that the credentials are for; undefined if the password is wrong. */
+/** Returns the account that the credentials are for; undefined if there is none or the password is wrong. */
 async function checkCredentials({ env, var: { pauseTimeout } }: RequestContext, email: string, password: string) {
-  const { stored, ...login } = await findLogin(env.db, email, env.now())
-  // An unknown address costs as much time as a wrong password.
-  const hash = stored ?? dummyHash(env.kdf)
-  return (await pauseTimeout(() => verifyPassword(env.kdf, password, hash))) ? { ...login, hash } : undefined
+  const login = await findLogin(env.db, email)
+  return (await pauseTimeout(() => verifyLogin(env.kdf, password, login?.hash))) ? login : undefined
 }
 
 /** Hashes the password with the preferred algorithm. A failure does not fail the login: the next one tries again. */

@@ -1,6 +1,6 @@
-import { and, desc, eq, gt, sql } from 'drizzle-orm'
+import { and, eq, sql } from 'drizzle-orm'
 import type { Database } from '../database/connect.ts'
-import { sessions, signups, users } from '../database/schema.ts'
+import { sessions, users } from '../database/schema.ts'
 import { addressKey } from '../database/text.ts'
 
 /** The public columns of an account. */
@@ -17,35 +17,20 @@ export type Account = Pick<typeof users.$inferSelect, keyof typeof accountColumn
 
 /** Returns the account of an address; undefined if there is none. */
 export async function findUser(db: Database, email: string): Promise<Account | undefined> {
-  const [user] = await db.select(accountColumns).from(users).where(hasEmail(users.email, email))
+  const [user] = await db.select(accountColumns).from(users).where(hasEmail(email))
   return user
 }
 
-/**
- * Returns what a login with an address is checked against: its account with its password hash or, without an account, the
- * hash of the newest live sign-up. It takes one statement and gives one row for every address, so that the time does not
- * tell whether there is an account.
- */
-export async function findLogin(db: Database, email: string, now: Date) {
-  const pending = db
-    .select({ password: signups.password })
-    .from(signups)
-    .where(and(hasEmail(signups.email, email), gt(signups.expires_at, now.toISOString())))
-    .orderBy(desc(signups.id))
-    .limit(1)
+/** Returns the account of an address with what a login is checked against; undefined if there is none. */
+export async function findLogin(db: Database, email: string) {
   const [login] = await db
-    .select({
-      account: accountColumns,
-      password_version: sql<number>`${users.password_version}`,
-      stored: sql<string | null>`coalesce(${users.password}, (${pending}))`,
-    })
-    .from(sql`(select) as one_row`)
-    .leftJoin(users, hasEmail(users.email, email))
-  return login as NonNullable<typeof login>
+    .select({ account: accountColumns, password_version: users.password_version, hash: users.password })
+    .from(users)
+    .where(hasEmail(email))
+  return login
 }
 
-const hasEmail = (column: typeof users.email | typeof signups.email, email: string) =>
-  eq(addressKey(column), addressKey(email))
+const hasEmail = (email: string) => eq(addressKey(users.email), addressKey(email))
 
 type Names = { first_name?: string | undefined; last_name?: string | undefined }
 

@@ -11,7 +11,6 @@ export const problems = {
   wrong_password: [400, 'The password is wrong'],
   unauthenticated: [401, 'A valid token is needed'],
   invalid_credentials: [401, 'The e-mail address or the password is wrong'],
-  not_activated: [403, 'The account is not activated yet'],
   forbidden: [403, 'This is not allowed'],
   not_found: [404, 'Not found'],
   method_not_allowed: [405, 'The method is not allowed here'],

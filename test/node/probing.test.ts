@@ -57,6 +57,45 @@ describe('the existence of an account', () => {
   })
 })
 
+test('a failed login computes the same for every stored hash, and for none', async () => {
+  const spent = { iterations: 0, work: 0 }
+  const counting: Kdf = {
+    ...quickKdf,
+    pbkdf2: (password, salt, iterations, length) => {
+      spent.iterations += iterations
+      return quickKdf.pbkdf2(password, salt, iterations, length)
+    },
+    scrypt: (password, salt, cost, length) => {
+      spent.work += cost.N * cost.r * cost.p
+      return quickKdf.scrypt(password, salt, cost, length)
+    },
+  }
+  const { call, logIn, createUser, services, passwordHash } = await openDocket()
+  services.kdf = counting
+  const scrypt = `scrypt$16384$salt$8$1$${'A'.repeat(86)}==`
+  const hashes = [
+    passwordHash,
+    passwordHash.replace('1000000', '260000'),
+    passwordHash.replace('1000000', '1500000'),
+    scrypt,
+    scrypt.replace('$8$1$', '$8$5$'),
+    '!unusable',
+    '',
+  ]
+  const emails = ['nobody@probe.example', 'pending@probe.example']
+  await call('POST', '/accounts/signup/', { body: createSignupBody('pending@probe.example') })
+  for (const password of hashes) emails.push((await createUser({ password })).email)
+  const costs = []
+  for (const isCounted of [false, true]) {
+    for (const email of emails) {
+      Object.assign(spent, { iterations: 0, work: 0 })
+      expect(await logIn(email, 'wrong horse battery')).toMatchObject({ status: 401 })
+      if (isCounted) costs.push({ ...spent })
+    }
+  }
+  expect(costs).toEqual(Array(emails.length).fill({ iterations: 1_500_000, work: 5 * 16_384 * 8 }))
+})
+
 test('a failed login counts even if its response timed out', async () => {
   const { email } = await createUser()
   const failures = async () => {
