@@ -5,6 +5,7 @@ import { clientOf } from '../http/forwarded.ts'
 import { Problem } from '../http/problem.ts'
 import { type Attempt, assertAllowed, consume, limitGuesses, tryConsume } from '../http/rate-limit.ts'
 import { id, jsonBody, jsonResponse } from '../http/schemas.ts'
+import { userAgentOf } from '../http/user-agent.ts'
 import { describeError } from '../logger.ts'
 import { accountExistsMail, activationMail } from '../mail/templates.ts'
 import type { Env, RequestContext, Services } from '../services.ts'
@@ -103,7 +104,7 @@ export const accountRoutes = new OpenAPIHono<Env>()
         checkCredentials(c, email, password),
       )
       if (isOutdated(c.env.kdf, hash)) await replaceHash(c.env, account.id, hash, password)
-      const user_agent = c.req.header('User-Agent')?.slice(0, 256) ?? null
+      const user_agent = userAgentOf(c)
       const owner = { user_id: account.id, password_version, user_agent, days: c.env.settings.SESSION_DAYS }
       const session = await createSession(c.env.db, owner, c.env.now())
       return c.json({ ...session, user: account }, 200)

@@ -1,8 +1,9 @@
 import { eq } from 'drizzle-orm'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, inject, test } from 'vitest'
 import { sessions } from '../../src/database/schema.ts'
-import { openDocket, PASSWORD } from '../support/fixtures.ts'
+import { type Json, openDocket, PASSWORD } from '../support/fixtures.ts'
 
+const isWorkers = inject('runtime') === 'workers'
 const { call, logIn, createUser, advance, db } = await openDocket()
 
 test('an unknown address and a wrong password get the same response', async () => {
@@ -94,6 +95,21 @@ describe('sessions', () => {
     expect(await call('DELETE', `/accounts/sessions/${newest.id}`, { token })).toMatchObject({ status: 204 })
     expect(await call('DELETE', `/accounts/sessions/${newest.id}`, { token })).toMatchObject({ status: 404 })
     expect(await call('GET', '/accounts/', { token: other })).toMatchObject({ status: 401 })
+  })
+
+  test.each([
+    ['UTF-8', Buffer.from('Zoë 🦊 Ã©'), 'Zoë 🦊 Ã©'],
+    ['ASCII', Buffer.from('curl/8.14.1'), 'curl/8.14.1'],
+    ['256 characters of four bytes', Buffer.from('🦊'.repeat(300)), '🦊'.repeat(256)],
+    ['a character at the cut', Buffer.from(`${'x'.repeat(255)}🦊🦊`), `${'x'.repeat(255)}🦊`],
+    ['ISO 8859-1', Buffer.from('Zoë', 'latin1'), isWorkers ? 'Zo\ufffd' : 'Zoë'],
+    ['a surrogate', Buffer.from('x\xed\xa0\xbd', 'latin1'), isWorkers ? expect.any(String) : 'x\xed\xa0\xbd'],
+  ])('show the user agent as it was sent: %s', async (_, bytes, shown) => {
+    const { email } = await createUser()
+    // fetch takes each byte of a header as a character.
+    const login = await logIn(email, PASSWORD, { headers: { 'User-Agent': bytes.toString('latin1') } })
+    const list = await call('GET', '/accounts/sessions/', { token: login.body.token })
+    expect(list.body.results.find(({ current }: Json) => current).user_agent).toEqual(shown)
   })
 
   test('of other users get the same 404 as unknown and malformed ids', async () => {

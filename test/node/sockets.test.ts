@@ -1,10 +1,12 @@
 import { once } from 'node:events'
 import type { AddressInfo, Socket } from 'node:net'
+import { eq } from 'drizzle-orm'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { app } from '../../src/app.ts'
 import { encode } from '../../src/node/assets.ts'
+import { sessions } from '../../src/database/schema.ts'
 import { createHttpServer } from '../../src/node/http-server.ts'
-import { cloneDatabase, openDocket } from '../support/fixtures.ts'
+import { cloneDatabase, openDocket, PASSWORD } from '../support/fixtures.ts'
 import { startServer } from '../support/process.ts'
 import { openRaw, statusesOf } from '../support/raw.ts'
 import { until } from '../support/wait.ts'
@@ -46,6 +48,15 @@ const request = (path: string, headers: Record<string, string> = {}) =>
   `GET ${path} HTTP/1.1\r\nHost: x\r\n${Object.entries(headers)
     .map(([name, value]) => `${name}: ${value}\r\n`)
     .join('')}\r\n`
+
+test('a user agent in UTF-8 arrives as it was sent', async () => {
+  const { url } = await listen()
+  const { email } = await docket.createUser()
+  const body = JSON.stringify({ email, password: PASSWORD })
+  const head = `POST /accounts/login/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n`
+  await openRaw(url, `${head}User-Agent: Zoë 🦊\r\nContent-Length: ${body.length}\r\n\r\n${body}`).readAll()
+  expect(await docket.db.select().from(sessions).where(eq(sessions.user_agent, 'Zoë 🦊'))).toHaveLength(1)
+})
 
 test('pipelined requests run one by one and do not delay other clients', async () => {
   const { url, handled } = await listen()
