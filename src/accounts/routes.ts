@@ -90,7 +90,8 @@ export const accountRoutes = new OpenAPIHono<Env>()
       path: '/login',
       operationId: 'logIn',
       summary: 'Log in and get a token',
-      description: 'Send the token with other requests, as `Authorization: Bearer <token>`.',
+      description:
+        'Send the token with other requests, as `Authorization: Bearer <token>`. An account has at most 100 sessions; the next login ends the oldest.',
       tags,
       request: { body: jsonBody(LoginSchema) },
       responses: { 200: jsonResponse(LoginResultSchema, 'The new session. Its token is shown only here.') },

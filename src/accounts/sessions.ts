@@ -37,15 +37,37 @@ const selectSession = statement<{ session: string; password_version: number } & 
 
 type NewSession = { user_id: string; password_version: number; user_agent: string | null; days: number }
 
-/** Creates a session of `days` days and returns its token, 256 random bits, of which only the hash is stored. */
+/** The most live sessions of an account. */
+const MAX_SESSIONS = 100
+
+/**
+ * Creates a session of `days` days and returns its token, 256 random bits, of which only the hash is stored. Ends the oldest
+ * sessions of an account that has more than 100.
+ */
 export async function createSession(db: Database, { days, ...session }: NewSession, now: Date) {
   const token = `dkt_${encodeBase64urlNoPadding(randomBytes(32))}`
   const expires_at = new Date(now.getTime() + days * 86_400_000).toISOString()
-  await db
-    .insert(sessions)
-    .values({ ...session, id: newId(now), token_hash: sha256(token), created_at: now.toISOString(), expires_at })
+  const [id, created_at] = [newId(now), now.toISOString()]
+  await db.insert(sessions).values({ ...session, id, token_hash: sha256(token), created_at, expires_at })
+  await endSurplus(db, { id, user_id: session.user_id, now: created_at })
   return { token, expires_at }
 }
+
+/**
+ * Ends the oldest sessions beyond the limit, but not the one that was just created. A statement of its own: of parallel
+ * logins, the last one sees the sessions of all. It skips rows that another statement is about to end, so it waits for none
+ * and cannot be part of a deadlock.
+ */
+const endSurplus = statement(sql`
+  with surplus as materialized (
+    select ${sessions.id} from ${sessions} join ${users} on ${isOfCurrentPassword}
+    where ${sessions.user_id} = ${sql.placeholder('user_id')} and ${sessions.id} <> ${sql.placeholder('id')}
+      and ${sessions.expires_at} > ${sql.placeholder('now')}
+    order by ${sessions.id} desc offset ${sql.raw(String(MAX_SESSIONS - 1))}
+  ), locked as materialized (
+    select id from sessions where id in (select id from surplus) for update skip locked
+  )
+  delete from sessions where id in (select id from locked)`)
 
 /** Returns the live sessions of the caller's account, newest first. */
 export const listSessions = (db: Database, caller: Session, now: Date) =>

@@ -1,10 +1,11 @@
 import { eq } from 'drizzle-orm'
 import { describe, expect, inject, test } from 'vitest'
+import { createSession } from '../../src/accounts/sessions.ts'
 import { sessions } from '../../src/database/schema.ts'
 import { type Json, openDocket, PASSWORD } from '../support/fixtures.ts'
 
 const isWorkers = inject('runtime') === 'workers'
-const { call, logIn, createUser, advance, db } = await openDocket()
+const { call, logIn, createUser, advance, now, db } = await openDocket()
 
 test('an unknown address and a wrong password get the same response', async () => {
   const user = await createUser()
@@ -110,6 +111,26 @@ describe('sessions', () => {
     const login = await logIn(email, PASSWORD, { headers: { 'User-Agent': bytes.toString('latin1') } })
     const list = await call('GET', '/accounts/sessions/', { token: login.body.token })
     expect(list.body.results.find(({ current }: Json) => current).user_agent).toEqual(shown)
+  })
+
+  test('beyond 100 end, the oldest first', async () => {
+    const { id, email, password_version, token: oldest } = await createUser()
+    const session = { user_id: id, password_version, user_agent: null, days: 30 }
+    const list = async (token: string) => (await call('GET', '/accounts/sessions/', { token })).body.results as Json[]
+    // Neither counts: an expired session, and one of an old password.
+    await createSession(db, { ...session, days: -1 }, now())
+    await createSession(db, { ...session, password_version: 0 }, now())
+    for (let number = 0; number < 98; number++) {
+      advance(1)
+      await createSession(db, session, now())
+    }
+    advance(1)
+    const hundredth = (await logIn(email, PASSWORD)).body.token
+    expect(await list(oldest)).toHaveLength(100)
+    const { token } = (await logIn(email, PASSWORD)).body
+    expect(await call('GET', '/accounts/', { token: oldest })).toMatchObject({ status: 401 })
+    expect(await list(token)).toHaveLength(100)
+    expect(await call('GET', '/accounts/', { token: hundredth })).toMatchObject({ status: 200 })
   })
 
   test('of other users get the same 404 as unknown and malformed ids', async () => {

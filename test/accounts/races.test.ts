@@ -1,8 +1,9 @@
 import { eq, sql } from 'drizzle-orm'
 import { expect, test } from 'vitest'
 import { hashCode, newCode } from '../../src/accounts/codes.ts'
+import { createSession } from '../../src/accounts/sessions.ts'
 import { newId } from '../../src/crypto.ts'
-import { password_resets, signups, users } from '../../src/database/schema.ts'
+import { password_resets, sessions, signups, users } from '../../src/database/schema.ts'
 import { fewerOnWorkers, openDocket, PASSWORD, PREFERRED } from '../support/fixtures.ts'
 
 const { call, logIn, createUser, db, drain, resend, clock, passwordHash } = await openDocket()
@@ -106,4 +107,46 @@ test('eight concurrent logins that upgrade a hash all stay logged in', async () 
   expect(statuses(responses)).toEqual(Array(8).fill(200))
   for (const { body } of responses)
     expect(await call('GET', '/accounts/', { token: body.token })).toMatchObject({ status: 200 })
+})
+
+test('parallel logins leave at most 100 sessions, the newest among them', async () => {
+  const { id, password_version, token } = await createUser()
+  const session = { user_id: id, password_version, user_agent: null, days: 30 }
+  for (let number = 0; number < 99; number++) await createSession(db, session, new Date(clock.now + number))
+  const created = await inParallel(200, async (number) => {
+    const at = new Date(clock.now + 1_000 + number)
+    return { at, ...(await createSession(db, session, at)) }
+  })
+  const live = await db.select({ at: sessions.created_at }).from(sessions).where(eq(sessions.user_id, id))
+  expect(live.length).toBeLessThanOrEqual(100)
+  // The last place may belong to the login that was last to finish, since a login never ends its own session.
+  const newest = created.slice(-99).map(({ at }) => at.toISOString())
+  expect(live.map(({ at }) => at)).toEqual(expect.arrayContaining(newest))
+  expect(await call('GET', '/accounts/', { token })).toMatchObject({ status: 401 })
+})
+
+test('a login with 100 newer sessions keeps its own', async () => {
+  const { id, password_version } = await createUser()
+  const session = { user_id: id, password_version, user_agent: null, days: 30 }
+  for (let number = 0; number < 100; number++) await createSession(db, session, new Date(clock.now + number))
+  const { token } = await createSession(db, session, new Date(clock.now - 1_000))
+  expect(await call('GET', '/accounts/', { token })).toMatchObject({ status: 200 })
+  expect(await db.$count(sessions, eq(sessions.user_id, id))).toBe(100)
+})
+
+test('logins, log-outs and a password change at the limit of sessions do not deadlock', async () => {
+  const { id, email, password_version, token } = await createUser()
+  const session = { user_id: id, password_version, user_agent: null, days: 30 }
+  const others: string[] = []
+  for (let number = 0; number < 100; number++) {
+    others.push((await createSession(db, session, new Date(clock.now - number - 1))).token)
+  }
+  const body = { old_password: PASSWORD, new_password: NEW }
+  const [changed, ...rest] = await Promise.all([
+    call('POST', '/accounts/password-change/', { token, body }),
+    ...Array.from({ length: fewerOnWorkers(20) }, () => logIn(email, PASSWORD)),
+    ...others.slice(0, fewerOnWorkers(50)).map((token) => call('POST', '/accounts/logout/', { token })),
+  ])
+  expect(changed).toMatchObject({ status: 200 })
+  for (const { status } of rest) expect([200, 204, 401]).toContain(status)
 })

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
+import { createSession } from '../../src/accounts/sessions.ts'
 import { connect } from '../../src/database/connect.ts'
 import { START } from '../../src/events/position.ts'
 import { type Json, openDocket } from '../support/fixtures.ts'
@@ -8,7 +9,7 @@ import { assignmentActions, type Block, type Person, readStream } from '../suppo
 import { until } from '../support/wait.ts'
 
 const docket = await openDocket()
-const { call, createUser, url, clock } = docket
+const { call, createUser, db, url, clock } = docket
 const { create, change, remove, poll } = assignmentActions(docket)
 const { owner, startHub, follow, insertEvent } = await openStreams(docket)
 
@@ -93,6 +94,13 @@ describe('an event stream', () => {
     [
       'has an expired session',
       ({ id }) => owner`update sessions set expires_at = ${new Date(clock.now).toISOString()} where user_id = ${id}`,
+    ],
+    [
+      'has logged in 100 times more',
+      async ({ id }) => {
+        const session = { user_id: id, password_version: 1, user_agent: null, days: 30 }
+        for (let login = 1; login <= 100; login++) await createSession(db, session, new Date(clock.now + login))
+      },
     ],
   ]
 
