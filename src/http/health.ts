@@ -7,15 +7,19 @@ import { jsonResponse } from './schemas.ts'
 
 const Health = z.strictObject({ status: z.literal('ok') }).openapi('Health')
 
-const Readiness = Health.extend({
-  warnings: z
-    .array(z.string())
-    .optional()
-    .openapi({
-      description: 'What an operator should mend although the service can answer requests.',
-      example: ["The clock of this instance is 3,600 seconds ahead of the database's clock."],
-    }),
-})
+const Readiness = z
+  .strictObject({
+    status: z.literal('ok'),
+    warnings: z
+      .array(z.string())
+      .max(10)
+      .optional()
+      .openapi({
+        description: 'What an operator should mend although the service can answer requests.',
+        example: ["The clock of this instance is 3,600 seconds ahead of the database's clock."],
+      }),
+  })
+  .openapi('Readiness')
 
 /** The endpoints that load balancers and orchestrators ask. */
 export const healthRoutes = new OpenAPIHono<Env>()
@@ -37,10 +41,9 @@ export const healthRoutes = new OpenAPIHono<Env>()
       path: '/readyz',
       operationId: 'isReady',
       summary: 'Check that the service can answer requests',
-      description: 'For readiness probes. Returns 503 unless the database is reachable and migrated.',
-      tags: ['Health'],
       description:
-        "Warns if the clock of this instance differs from the database's by more than a minute. Requests use the database's time in any case.",
+        "For readiness probes. Returns 503 unless the database is reachable and migrated. Warns if the clock of this instance differs from the database's by more than a minute. Requests use the database's time in any case.",
+      tags: ['Health'],
       responses: { 200: jsonResponse(Readiness, 'The database is reachable and migrated.') },
     }),
     async (c) => {
