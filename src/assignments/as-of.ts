@@ -1,39 +1,77 @@
 import { type SQL, sql } from 'drizzle-orm'
 import { type Bearer, callerByToken } from '../accounts/sessions.ts'
-import { idTime } from '../crypto.ts'
 import { type Database, statement } from '../database/connect.ts'
-import { type OutcomeRow, toResult } from './assignments.ts'
+import { type Assignment, type OutcomeRow, type Refusal, toResult } from './assignments.ts'
 import { assignmentFields, columnsOf } from './fields.ts'
 
 const { placeholder } = sql
 
-const renamed: Record<string, string> = { id: 'assignment as id', updated_at: 'at as updated_at' }
+// The past is derived backward from the present, so that it does not depend on older events, which may have been dropped.
+// An assignment that has not changed since an instant is as its row is now. Any other is as it was before the one event that
+// is after the instant and whose old_updated_at is not.
 
-/** The columns of an event as those of the assignment after it. */
-const columnsAsOf = sql.raw(assignmentFields.map((field) => renamed[field] ?? field).join(', '))
+/** The events of an instant, each with the assignment before it. */
+const isOfInstant = (instant: unknown): SQL => sql`at > ${instant} and old_updated_at <= ${instant}`
 
-/** Returns a subquery named `assignments` for all assignments as they were at an instant: the last event of each by then. */
+const old: Record<string, string> = {
+  id: 'assignment as id',
+  name: 'coalesce(old_name, name) as name',
+  description: 'coalesce(old_description, description) as description',
+  status: 'old_status as status',
+  assignee: 'old_assignee as assignee',
+  updated_at: 'old_updated_at as updated_at',
+  version: 'version - 1 as version',
+}
+
+/** The columns of an event as those of the assignment before it. */
+const columnsBefore = (kept: readonly string[] = []): SQL =>
+  sql.raw(assignmentFields.map((field) => (kept.includes(field) ? field : (old[field] ?? field))).join(', '))
+
+/** The instant is before the history that is kept, which begins at `earliest`. */
+export type BeforeHistory = { earliest: string }
+
+/** Returns an expression for when the history begins, which is null if the instant is not before it. */
+export const earliestAsOf = (instant: unknown): SQL =>
+  sql`(select earliest from history_start() as earliest where earliest > ${instant})`
+
+/** Returns a subquery named `assignments` for all assignments as they were at an instant. */
 export const assignmentsAsOf = (instant: string): SQL => sql`(
-  select ${columnsAsOf} from assignment_events as event
-  where at <= ${instant} and kind <> 'deleted' and not exists (
-    select from assignment_events as later
-    where later.assignment = event.assignment and later.at > event.at and later.at <= ${instant}
-  )
+  select ${columnsOf('assignments', assignmentFields)} from assignments where updated_at <= ${instant}
+  union all
+  -- In two parts, since each has an index for the assignee before the event.
+  select ${columnsBefore(['assignee'])} from assignment_events
+  where ${isOfInstant(instant)} and old_assignee = assignee
+  union all
+  select ${columnsBefore()} from assignment_events
+  where ${isOfInstant(instant)} and old_assignee <> assignee
 ) as assignments`
 
 /** Returns an assignment as it was at an instant; `not_found` if the caller could not see it then. */
-export const findAssignmentAsOf = async (db: Database, bearer: Bearer, id: string, instant: string) =>
-  toResult(await findAsOf(db, { ...bearer, id, instant, created_at: idTime(id) }))
+export async function findAssignmentAsOf(
+  db: Database,
+  bearer: Bearer,
+  id: string,
+  instant: string,
+): Promise<Assignment | Refusal | BeforeHistory> {
+  const [{ earliest, ...row }] = (await findAsOf(db, { ...bearer, id, instant })) as [AsOfRow]
+  return earliest ? { earliest } : toResult([row])
+}
 
-const findAsOf = statement<OutcomeRow>(sql`
-  with caller as (${callerByToken}), last_event as (
-    select * from assignment_events
-    -- An assignment has no events before its creation, so older chunks need not be searched.
-    where assignment = ${placeholder('id')} and at >= ${placeholder('created_at')} and at <= ${placeholder('instant')}
-    order by at desc limit 1
+type AsOfRow = OutcomeRow & { earliest: string | null }
+
+const findAsOf = statement<AsOfRow>(sql`
+  with caller as (${callerByToken}), unchanged as (
+    select ${columnsOf('assignments', assignmentFields)} from assignments
+    where id = ${placeholder('id')} and updated_at <= ${placeholder('instant')}
+  ), changed as (
+    select ${columnsBefore()} from assignment_events
+    where assignment = ${placeholder('id')} and ${isOfInstant(placeholder('instant'))}
+      and not exists (select from unchanged)
+    order by at limit 1
   ), a as (
-    select ${columnsAsOf} from last_event where kind <> 'deleted'
+    select * from unchanged union all select * from changed
   )
   select case when caller.id is null then 'unauthenticated' when a.id is null then 'not_found' else 'ok' end as outcome,
+    case when caller.id is not null then ${earliestAsOf(placeholder('instant'))} end as earliest,
     ${columnsOf('a', assignmentFields)}
   from (select) as one_row left join caller on true left join a on caller.id in (a.creator, a.assignee)`)

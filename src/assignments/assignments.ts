@@ -147,6 +147,10 @@ const eventValues = (kind: 'created' | 'changed' | 'deleted', row: string): SQL 
 const differences = writableFields.map(
   (field) => `case when wanted.${field} is distinct from target.${field} then '${field}' end`,
 )
+// The values before a change. Those of texts are stored only if they differ.
+const oldColumns = sql.raw('old_status, old_assignee, old_updated_at')
+const oldValues = columnsOf('target', ['status', 'assignee', 'updated_at'])
+
 const changedFields = sql.raw(`array_remove(array[${differences.join(', ')}], null)`)
 
 const create = statement<OutcomeRow>(sql`
@@ -219,8 +223,9 @@ const change = statement<OutcomeRow>(sql`
     where a.id = wanted.id and decision.outcome = 'ok' and difference.fields <> '{}'
     returning a.*
   ), logged as (
-    insert into assignment_events (${eventColumns}, changed, old_status, old_assignee)
-    select ${eventValues('changed', 'changed')}, difference.fields, target.status, target.assignee
+    insert into assignment_events (${eventColumns}, changed, ${oldColumns}, old_name, old_description)
+    select ${eventValues('changed', 'changed')}, difference.fields, ${oldValues},
+      nullif(target.name, changed.name), nullif(target.description, changed.description)
     from caller, changed, target, difference
   ),
   -- A change of the status alone need not touch the search index.
@@ -255,8 +260,8 @@ const remove = statement<OutcomeRow>(sql`
     returning ${columnsOf('a', ['id', ...writableFields, 'creator', 'created_at', 'started_at'])},
       ${changedAt} as updated_at, a.version + 1 as version
   ), logged as (
-    insert into assignment_events (${eventColumns}, changed, old_status, old_assignee)
-    select ${eventValues('deleted', 'deleted')}, '{}', target.status, target.assignee
+    insert into assignment_events (${eventColumns}, changed, ${oldColumns})
+    select ${eventValues('deleted', 'deleted')}, '{}', ${oldValues}
     from caller, deleted, target
   ), unindexed as (
     delete from assignment_search where assignment in (select id from deleted)

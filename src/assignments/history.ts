@@ -1,7 +1,7 @@
 import { and, asc, desc, eq, getTableColumns, gt, gte, lt, lte, sql } from 'drizzle-orm'
 import { idTime } from '../crypto.ts'
 import type { Database } from '../database/connect.ts'
-import { assignment_events } from '../database/schema.ts'
+import { assignment_events, assignments } from '../database/schema.ts'
 import type { Cursor } from './cursors.ts'
 import { eventFields, eventFor, pick } from './fields.ts'
 import { toPage } from './keyset.ts'
@@ -17,18 +17,21 @@ const { at } = assignment_events
 export async function listHistory(db: Database, caller: string, id: string, cursor: Cursor | undefined, limit: number) {
   // The lower bound spares a search of older chunks: an assignment has no events before its creation.
   const isOfAssignment = and(eq(assignment_events.assignment, id), gte(at, idTime(id)))
-  const last = db
-    .select({ creator: assignment_events.creator, assignee: assignment_events.assignee })
-    .from(assignment_events)
-    .where(isOfAssignment)
-    .orderBy(desc(at))
-    .limit(1)
-    .as('last')
+  // The events of an assignment may have been dropped, so its row says who can see it. A deleted one has only its events.
+  const visible = sql`(
+    with present as (
+      select creator, assignee from ${assignments} where id = ${id}
+    ), last_event as (
+      select creator, assignee from ${assignment_events} where ${isOfAssignment} and not exists (select from present)
+      order by at desc limit 1
+    )
+    select from (select * from present union all select * from last_event) as latest
+    where ${caller}::uuid in (creator, assignee)
+  ) as visible`
   const rows = await db
     .select({ event })
-    .from(last)
+    .from(visible)
     .leftJoin(assignment_events, and(isOfAssignment, cursor && eventsAfter(cursor)))
-    .where(sql`${caller}::uuid in (${last.creator}, ${last.assignee})`)
     .orderBy(cursor?.isBackward ? desc(at) : asc(at))
     .limit(limit + 1)
   if (rows.length === 0) return undefined

@@ -12,6 +12,7 @@ import { type ListFilter, listAssignments } from './listing.ts'
 import {
   AssignmentSchema,
   asOf,
+  beforeHistory,
   EventSchema,
   idOf,
   moment,
@@ -125,6 +126,7 @@ export const listRoutes = new OpenAPIHono<Env>()
       const list = [caller, filter, order]
       const cursor = parseCursor(text, list, cursorKeysSchema(order))
       const page = await listAssignments(c.env.db, caller, filter, { order, limit, cursor, withCount })
+      if ('earliest' in page) throw beforeHistory(page)
       return c.json({ ...linkPages(c, page, list, as_of), results: page.rows, count: page.count }, 200)
     },
   )
@@ -134,7 +136,8 @@ export const listRoutes = new OpenAPIHono<Env>()
       path: '/{id}/history',
       operationId: 'listHistory',
       summary: 'List the events of an assignment, oldest first',
-      description: 'The users who could see the assignment when it was deleted can still read its history.',
+      description:
+        'The users who could see the assignment when it was deleted can still read its history. With `HISTORY_DAYS`, it lacks older events.',
       tags: ['Assignments'],
       request: { params: z.strictObject({ id }), query: z.strictObject({ limit, cursor }) },
       responses: { 200: pageResponse(HistoryPage, 'A page of events.') },

@@ -3,12 +3,12 @@ import { lowestIdAt } from '../crypto.ts'
 import type { Database } from '../database/connect.ts'
 import { assignment_search, assignments } from '../database/schema.ts'
 import { searchText } from '../database/text.ts'
-import { assignmentsAsOf } from './as-of.ts'
+import { assignmentsAsOf, type BeforeHistory, earliestAsOf } from './as-of.ts'
 import type { Assignment } from './assignments.ts'
 import type { Cursor } from './cursors.ts'
 import { assignmentFields, columnsOf, pick } from './fields.ts'
 import { type Filter, matches, opaque, visibleParts } from './filter.ts'
-import { keyColumns, type Order, orderBy, rowsAfter, type SortKey, sortKeys, toPage } from './keyset.ts'
+import { keyColumns, type Order, orderBy, type Page, rowsAfter, type SortKey, sortKeys, toPage } from './keyset.ts'
 
 /** Narrows a list. A filter of lists alone is added here, to `conditionsOf` and to the query of the route. */
 export type ListFilter = Filter & {
@@ -34,10 +34,18 @@ const conditionsOf = (filter: ListFilter): SQL | undefined =>
 
 type ListOptions = { order: Order; limit: number; cursor: Cursor | undefined; withCount: boolean }
 
-type ListRow = Assignment & Record<string, string> & { count?: number }
+type ListRow = Assignment & Record<string, string> & { count?: number; earliest?: string | null }
 
-/** Returns a page of the assignments that the caller can see and, in the same round trip, the number of all matches. */
-export async function listAssignments(db: Database, caller: string, filter: ListFilter, options: ListOptions) {
+/**
+ * Returns a page of the assignments that the caller can see and, in the same round trip, the number of all matches. If `as_of`
+ * is before the history that is kept, it returns when that begins.
+ */
+export async function listAssignments(
+  db: Database,
+  caller: string,
+  filter: ListFilter,
+  options: ListOptions,
+): Promise<(Page<Assignment> & { count: number | undefined }) | BeforeHistory> {
   const { order, limit, cursor, withCount } = options
   const keys = sortKeys(order, cursor?.isBackward)
   const query = { caller, filter, keys, cursor }
@@ -45,8 +53,13 @@ export async function listAssignments(db: Database, caller: string, filter: List
   const usesSearchIndex = filter.search !== undefined && filter.search.length > 0 && !filter.as_of
   const [buildPage, buildCount] = usesSearchIndex ? [searchPage, searchCount] : [plainPage, plainCount]
   const page = buildPage(query, limit + 1)
-  const rows = await db.execute<ListRow>(withCount ? pageWithCount(page, buildCount(query), keys) : page)
-  // An empty page with a count is one row of nulls.
+  const columns = [
+    ...(withCount ? [sql`(${buildCount(query)})::int as count`] : []),
+    ...(filter.as_of ? [sql`${earliestAsOf(filter.as_of)} as earliest`] : []),
+  ]
+  const rows = await db.execute<ListRow>(columns.length > 0 ? pageWith(columns, page, keys) : page)
+  if (rows[0]?.earliest) return { earliest: rows[0].earliest }
+  // An empty page with other columns is one row of nulls.
   const matching = rows.filter(({ id }) => id !== null)
   const result = toPage(matching, limit, (row) => keys.map(({ alias }) => String(row[alias])), cursor)
   return { ...result, rows: result.rows.map((row) => pick(row, assignmentFields)), count: rows[0]?.count }
@@ -116,8 +129,9 @@ const searchCount = (query: PageQuery): SQL => sql`(
   where ${matchesQuery(query)}
 )`
 
-const pageWithCount = (page: SQL, count: SQL, keys: SortKey[]): SQL => sql`
-  select (${count})::int as count, page.* from (select) as one_row left join (${page}) as page on true
+/** Returns the statement of a page with columns that each row has, also the row of nulls of an empty page. */
+const pageWith = (columns: SQL[], page: SQL, keys: SortKey[]): SQL => sql`
+  select ${sql.join(columns, sql`, `)}, page.* from (select) as one_row left join (${page}) as page on true
   ${orderBy(keys)}`
 
 const tableOf = ({ as_of }: ListFilter): SQL => (as_of ? assignmentsAsOf(as_of) : sql`assignments`)

@@ -19,7 +19,7 @@ import {
   type Refusal,
 } from './assignments.ts'
 import { writableFields } from './fields.ts'
-import { AssignmentSchema, asOf, resolveAsOf, status } from './schemas.ts'
+import { AssignmentSchema, asOf, beforeHistory, resolveAsOf, status } from './schemas.ts'
 
 const assignmentName = name(255).openapi({ example: 'Write the report' })
 
@@ -150,7 +150,9 @@ export const assignmentRoutes = new OpenAPIHono<Env>()
       const as_of = resolveAsOf(c, c.req.valid('query').as_of)
       const bearer = takeBearer(c)
       const found = as_of ? findAssignmentAsOf(c.env.db, bearer, id, as_of) : findAssignment(c.env.db, bearer, id)
-      const assignment = unwrap(await found)
+      const result = await found
+      if (typeof result === 'object' && 'earliest' in result) throw beforeHistory(result)
+      const assignment = unwrap(result)
       c.header('ETag', etagOf(assignment))
       if (isNamed(c.req.valid('header')['if-none-match'], assignment)) return c.body(null, 304)
       return c.json(assignment, 200)

@@ -5,6 +5,7 @@ import { assignment_events, assignments, event_kinds, statuses } from '../databa
 import { invalidRequest } from '../http/problem.ts'
 import { growing, id, instant, integer } from '../http/schemas.ts'
 import type { RequestContext } from '../services.ts'
+import type { BeforeHistory } from './as-of.ts'
 import { assignmentFields, eventFields, loggedFields, pick, writableFields } from './fields.ts'
 import { parseInstant } from './instants.ts'
 
@@ -94,7 +95,7 @@ export const moment = queryInstant('up').openapi({ description: instantFormat })
 
 /** The time as of which assignments are read. */
 export const asOf = queryInstant('down').openapi({
-  description: `Returns what you could see at that time, as it was. ${instantFormat} Up to one minute ahead counts as now.`,
+  description: `Returns what you could see at that time, as it was. ${instantFormat} Up to one minute ahead counts as now. A time before the history that is kept (\`HISTORY_DAYS\`) is a 400 that names the earliest time.`,
 })
 
 /** How far a client's clock may be ahead. */
@@ -107,6 +108,16 @@ export function resolveAsOf(c: RequestContext, as_of: string | undefined): strin
   if (Date.parse(as_of) <= now + CLOCK_TOLERANCE_MS) return new Date(now).toISOString()
   throw invalidRequest([{ in: 'query', pointer: '/as_of', message: 'Must not be in the future' }])
 }
+
+/** Returns the 400 for an `as_of` before the history that is kept. */
+export const beforeHistory = ({ earliest }: BeforeHistory) =>
+  invalidRequest([
+    {
+      in: 'query',
+      pointer: '/as_of',
+      message: `Must not be before ${earliest}, where the history that is kept begins`,
+    },
+  ])
 
 /** A user to filter by. */
 export const person = z

@@ -146,8 +146,8 @@ export const event_kinds = ['created', 'changed', 'deleted'] as const
 export const assignment_event_kind = pgEnum('assignment_event_kind', event_kinds)
 
 /**
- * The append-only log: each change, with the assignment after it. An event also has the old status and assignee and the
- * times of creation and start, so that a report needs no other event.
+ * The append-only log: each change, with the assignment after it. An event also has the times of creation and start, so that
+ * a report needs no other event, and the old values, so that the past can be read after older events were dropped.
  */
 export const assignment_events = pgTable(
   'assignment_events',
@@ -168,6 +168,12 @@ export const assignment_events = pgTable(
     started_at: instant(),
     old_status: assignment_status(),
     old_assignee: uuid(),
+    /** Only if the name changed. */
+    old_name: text(),
+    /** Only if the description changed. */
+    old_description: text(),
+    /** The time of the change before; null for a creation. */
+    old_updated_at: instant(),
     /** The position of the transaction that wrote it. Readers resume from here. Events older than this column have 0. */
     position: bigint({ mode: 'bigint' }).notNull().default(sql`log_position(pg_current_xact_id())`),
   },

@@ -22,6 +22,7 @@ export async function setUpTimescale(client: postgres.Sql, historyDays?: number)
     const [exists] = await client`select where to_regclass('assignment_activity') is not null`
     if (!exists) await client.unsafe('create view assignment_activity as select * from assignment_movements')
   }
+  await defineHistoryStart(client, level, historyDays)
   return { level, description: `${version ? `TimescaleDB ${version}, ` : ''}${describe(level, historyDays)}` }
 }
 
@@ -117,6 +118,34 @@ async function enableColumnstore(client: postgres.Sql) {
     await client`alter table assignment_events
       set (timescaledb.compress, timescaledb.compress_segmentby = '', timescaledb.compress_orderby = 'assignment, at')`
 }
+
+/**
+ * Defines history_start(): from when on the past can be read, in milliseconds. The days of `historyDays` are whole days in UTC,
+ * so that a time that a client was told stays right for a while.
+ */
+async function defineHistoryStart(client: postgres.Sql, level: TimescaleSupport['level'], historyDays?: number) {
+  // The events before them had been dropped when the columns of old values were added, so their old values are unknown.
+  const [row] = await client`
+    select coalesce(max(at), '-infinity')::text as incomplete
+    from assignment_events where kind <> 'created' and old_updated_at is null`
+  const retained =
+    level === 'community' && historyDays ? `make_interval(hours => 24 * ${historyDays})` : 'null::interval'
+  await client.unsafe(`
+    create or replace function history_start() returns timestamptz language plpgsql stable parallel safe as $$
+    begin
+      return date_trunc('milliseconds', interval '999 microseconds' + greatest(
+        timestamptz '${row?.incomplete}',
+        date_trunc('day', now(), 'UTC') - ${retained}${level === 'none' ? '' : DROPPED_UNTIL}
+      ));
+    end $$`)
+}
+
+/** The end of the events that are only in the aggregate: those before the oldest chunk that is left. */
+const DROPPED_UNTIL = `,
+        (select at + interval '15 minutes' from public.assignment_activity
+          where at < (select coalesce(min(range_start), 'infinity') from timescaledb_information.chunks
+            where hypertable_schema = 'public' and hypertable_name = 'assignment_events')
+          order by at desc limit 1)`
 
 /**
  * Fills the continuous aggregate, and sets the policies of the Community edition. It drops events that are older than

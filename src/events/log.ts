@@ -11,7 +11,7 @@ import { type LogPosition, positionOf, START } from './position.ts'
 type Row = typeof assignment_events.$inferSelect
 
 /** A change with the assignment after it, its status and assignee before it, and its position in the log. */
-export type LogEvent = Omit<Row, 'created_at' | 'started_at' | 'position'> & { position: string }
+export type LogEvent = Pick<Row, (typeof eventFields)[number] | 'old_status' | 'old_assignee'> & { position: string }
 
 /** Returns what a reader gets of an event. */
 export const publicEvent = ({ position, old_status, ...event }: LogEvent, reader: string) => eventFor(reader, event)

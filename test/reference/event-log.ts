@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import { pick, writableFields } from '../../src/assignments/fields.ts'
 import { newId } from '../../src/crypto.ts'
 import type { Database } from '../../src/database/connect.ts'
 import { assignment_events, assignment_search, assignments, statuses } from '../../src/database/schema.ts'
@@ -12,7 +13,7 @@ const iso = (time: number) => new Date(time).toISOString()
 /** Generates a log of eight months of work of three people, in order of time. It ends before `end`. */
 export function generateLog(people: string[], end: number): NewEvent[] {
   const person = (index: number) => people[index] as string
-  const samples = fc.sample(stories, { numRuns: 140, seed: 7 })
+  const samples = fc.sample(storiesBefore(end), { numRuns: 140, seed: 7 })
   const events = samples.flatMap(({ createdAt, creator, assignee, steps }, number) => {
     const at = iso(createdAt)
     const created: NewEvent = {
@@ -31,11 +32,15 @@ export function generateLog(people: string[], end: number): NewEvent[] {
       changed: [],
     }
     const story = [created]
-    for (const { pause, status, assignee, isDeleted } of steps) {
+    for (const { pause, status, assignee, isRenamed, isDeleted } of steps) {
       const last = story.at(-1) as NewEvent
       const at = iso(Date.parse(last.at) + pause)
       if (Date.parse(at) > end || last.kind === 'deleted') break
-      const change = { status, assignee: assignee === undefined ? undefined : person(assignee) }
+      const change = {
+        ...(status && { status }),
+        ...(assignee !== undefined && { assignee: person(assignee) }),
+        ...(isRenamed && { name: `Renamed ${last.version}`, description: `About ${number}, version ${last.version}` }),
+      }
       story.push(nextEvent(last, at, isDeleted ? {} : change))
     }
     return story
@@ -43,39 +48,44 @@ export function generateLog(people: string[], end: number): NewEvent[] {
   return events.sort((a, b) => (a.at < b.at ? -1 : 1))
 }
 
-const stories = fc.record({
-  createdAt: fc.integer({ min: Date.parse('2026-03-20'), max: Date.parse('2026-11-19') }),
-  creator: fc.nat(2),
-  assignee: fc.nat(2),
-  steps: fc.array(
-    fc.record({
-      pause: fc.oneof(fc.integer({ min: 1, max: 90 * MINUTE }), fc.integer({ min: 1, max: 25 * DAY })),
-      status: fc.constantFrom(undefined, ...statuses, 'in progress' as const, 'done' as const),
-      assignee: fc.option(fc.nat(2), { nil: undefined, freq: 2 }),
-      isDeleted: fc.nat(11).map((number) => number === 0),
-    }),
-    { maxLength: 8 },
-  ),
-})
+const storiesBefore = (end: number) =>
+  fc.record({
+    createdAt: fc.integer({ min: end - 245 * DAY, max: end - DAY }),
+    creator: fc.nat(2),
+    assignee: fc.nat(2),
+    steps: fc.array(
+      fc.record({
+        pause: fc.oneof(fc.integer({ min: 1, max: 90 * MINUTE }), fc.integer({ min: 1, max: 25 * DAY })),
+        status: fc.constantFrom(undefined, ...statuses, 'in progress' as const, 'done' as const),
+        assignee: fc.option(fc.nat(2), { nil: undefined, freq: 2 }),
+        isRenamed: fc.nat(4).map((number) => number === 0),
+        isDeleted: fc.nat(11).map((number) => number === 0),
+      }),
+      { maxLength: 8 },
+    ),
+  })
 
-type Change = { status?: NewEvent['status'] | undefined; assignee?: string | undefined }
+type Change = Partial<Pick<NewEvent, (typeof writableFields)[number]>>
 
 /** Returns the event after another of the same assignment. A change that changes nothing deletes it. */
 export function nextEvent(last: NewEvent, at: string, change: Change): NewEvent {
-  const { status = last.status, assignee = last.assignee } = change
-  const changed = [...(status === last.status ? [] : ['status']), ...(assignee === last.assignee ? [] : ['assignee'])]
+  const before = pick(last, writableFields)
+  const after = { ...before, ...change }
+  const changed = writableFields.filter((field) => after[field] !== before[field])
   return {
     ...last,
+    ...after,
     id: newId(new Date(at)),
     at,
     kind: changed.length > 0 ? 'changed' : 'deleted',
-    status,
-    assignee,
     changed,
     version: last.version + 1,
     old_status: last.status,
     old_assignee: last.assignee,
-    started_at: last.started_at ?? (status === 'in progress' ? at : null),
+    old_name: changed.includes('name') ? last.name : null,
+    old_description: changed.includes('description') ? last.description : null,
+    old_updated_at: last.at,
+    started_at: last.started_at ?? (after.status === 'in progress' ? at : null),
   }
 }
 

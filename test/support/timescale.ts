@@ -10,10 +10,10 @@ import { cursorIn } from './stream.ts'
 
 type User = { id: string; token: string }
 
-/** Opens an ordinary database with three people, and generates a log of theirs. */
-export async function openOrdinary() {
+/** Opens an ordinary database with three people, and generates a log of theirs that ends at a time. */
+export async function openOrdinary(end = Date.parse('2026-11-20T10:07:00.000Z')) {
   const { createUser, clock, now, db } = await openDocket()
-  clock.now = Date.parse('2026-11-20T10:07:00.000Z')
+  clock.now = end
   const people = [await createUser(), await createUser(), await createUser()] as const
   const log = generateLog(
     people.map(({ id }) => id),
