@@ -33,6 +33,10 @@ export function codeOf(error: unknown): string {
 /** Tells whether an error says that a table is missing: its migration has not run. */
 export const isUnmigrated = (error: unknown) => codeOf(error) === '42P01'
 
+/** Tells whether TimescaleDB refused to write, because the session began while the database was in its restore mode. */
+export const isRestoreMode = (error: unknown) =>
+  codeOf(error) === '0A000' && /during restore/.test((rootCause(error) as Error).message)
+
 /** Tells whether the server or a pooler refused a log-in because it has no connection left for this role or database. */
 export function isFull(error: unknown): boolean {
   const cause = rootCause(error)

@@ -6,6 +6,7 @@ import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import type postgres from 'postgres'
 import { Opener } from './client.ts'
 import { continuePositions } from './log-position.ts'
+import { isRestoring, RESTORING } from './migration-status.ts'
 import { common_passwords } from './schema.ts'
 import { setPolicies, setUpTimescale, type TimescaleSupport } from './timescale.ts'
 import { onNode } from './tls.ts'
@@ -63,14 +64,22 @@ export async function migrate(
 }
 
 async function assertUsable(transaction: postgres.TransactionSql) {
-  const [row] = await transaction<[{ version: number; encoding: string }]>`
-    select current_setting('server_version_num')::int / 10000 as version, current_setting('server_encoding') as encoding`
+  const [row] = await transaction<[{ version: number; encoding: string; lacks_library: boolean }]>`
+    select current_setting('server_version_num')::int / 10000 as version, current_setting('server_encoding') as encoding,
+      -- A setting that exists on every server that has loaded TimescaleDB.
+      current_setting('timescaledb.disable_load', true) is null
+        and exists (select from pg_extension where extname = 'timescaledb') as lacks_library`
   if (row.version < MIN_VERSION) {
     throw new MigrationError(`It is PostgreSQL ${row.version}. Docket needs PostgreSQL ${MIN_VERSION} or newer.`)
   }
   if (row.encoding !== 'UTF8') {
     throw new MigrationError(
       `Its encoding is ${row.encoding}, and Docket needs UTF8. Create another one: create database docket encoding 'UTF8' template template0`,
+    )
+  }
+  if (row.lacks_library) {
+    throw new MigrationError(
+      'It has the extension timescaledb, which its server does not load. Add timescaledb to shared_preload_libraries, and restart PostgreSQL.',
     )
   }
 }
@@ -108,6 +117,7 @@ async function migrateLocked(
   // Drizzle adapts the parsers in the options, which a transaction of postgres.js lacks.
   const sqlOfTransaction = Object.assign(transaction, { options }) as unknown as postgres.Sql
   const db = drizzle(sqlOfTransaction)
+  if (await isRestoring(db)) throw new MigrationError(RESTORING)
   await applyMigrations(db)
   const passwords = [...dictionary['passwords-common'], ...keyboardPasswords()].filter(
     (password) => password.length >= 8,

@@ -1,7 +1,7 @@
 import postgres from 'postgres'
 import { createLimiter } from '../concurrency.ts'
 import { type Opener, type Query, raceDeadline } from './client.ts'
-import { ConnectionFailed, codeOf, isFull, StatementTimeout } from './errors.ts'
+import { ConnectionFailed, codeOf, isFull, isRestoreMode, StatementTimeout } from './errors.ts'
 
 /** Seconds that a statement may take, its wait for a connection included. Shorter than the timeout of a request. */
 const STATEMENT_SECONDS = 4
@@ -86,6 +86,7 @@ export class Pool {
       return result
     } catch (error) {
       if (error instanceof StatementTimeout) this.#cancel(connection, query)
+      else if (isRestoreMode(error)) this.#discardAll(connection)
       else if (isConnectionIntact(error) && !this.#isDemoted(error)) this.#release(connection)
       else this.#discard(connection)
       throw error
@@ -154,6 +155,11 @@ export class Pool {
     for (const idle of this.#idle.splice(0)) this.#discard(idle)
     await query.canceller?.(query).catch(() => {})
     this.#discard(connection)
+  }
+
+  /** Discards a connection and the idle ones, whose sessions keep the restore mode after its end. */
+  #discardAll(connection: postgres.Sql) {
+    for (const other of [connection, ...this.#idle.splice(0)]) this.#discard(other)
   }
 }
 

@@ -2,7 +2,8 @@ import type { ErrorHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import { OverloadError } from '../concurrency.ts'
-import { isUnavailable, isUnmigrated } from '../database/errors.ts'
+import { isRestoreMode, isUnavailable, isUnmigrated } from '../database/errors.ts'
+import { RESTORING } from '../database/migration-status.ts'
 import { describeError, rootCause } from '../logger.ts'
 import type { Env } from '../services.ts'
 import { checkUntakenToken } from './auth.ts'
@@ -42,6 +43,7 @@ function toProblem(error: unknown): Problem {
   if (cause instanceof OverloadError) return retryLater('unavailable', cause.retryAfter, cause.message)
   if (error instanceof HTTPException) return new Problem(honoProblems[error.status] ?? 'internal_error')
   if (isUnmigrated(error)) return retryLater('unavailable', 10, 'The database is not migrated.')
+  if (isRestoreMode(error)) return retryLater('unavailable', 10, RESTORING)
   if (isUnavailable(error)) return retryLater('unavailable', 2, 'The database cannot be reached or is too slow.')
   return new Problem('internal_error')
 }

@@ -1,5 +1,5 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
-import { isMigrated } from '../database/migration-status.ts'
+import { migrationStatus, RESTORING } from '../database/migration-status.ts'
 import type { Env } from '../services.ts'
 import { publicRoute } from './declare-route.ts'
 import { retryLater } from './problem.ts'
@@ -44,10 +44,12 @@ export const healthRoutes = new OpenAPIHono<Env>()
       description:
         "For readiness probes. Returns 503 unless the database is reachable and migrated. Warns if the clock of this instance differs from the database's by more than a minute. Requests use the database's time in any case.",
       tags: ['Health'],
-      responses: { 200: jsonResponse(Readiness, 'The database is reachable and migrated.') },
+      responses: { 200: jsonResponse(Readiness, 'The database is reachable, migrated and not being restored.') },
     }),
     async (c) => {
-      if (!(await isMigrated(c.env.db))) throw retryLater('unavailable', 10, 'The database is not migrated.')
+      const status = await migrationStatus(c.env.db)
+      if (status === 'unmigrated') throw retryLater('unavailable', 10, 'The database is not migrated.')
+      if (status === 'restoring') throw retryLater('unavailable', 10, RESTORING)
       await c.env.clock.sync()
       const warning = c.env.clock.warning()
       return c.json({ status: 'ok' as const, ...(warning && { warnings: [warning] }) }, 200)

@@ -1,5 +1,5 @@
 import type { Database } from '../database/connect.ts'
-import { isMigrated } from '../database/migration-status.ts'
+import { migrationStatus, RESTORING } from '../database/migration-status.ts'
 import type { TimescaleSupport } from '../database/timescale.ts'
 import { InvalidDatabaseUrl, nameOf } from '../database/url.ts'
 import { describeError } from '../logger.ts'
@@ -33,9 +33,11 @@ export async function migrate(url: string, historyDays?: number): Promise<Timesc
   })
 }
 
-/** Throws a StartupError if a database cannot be used, or is not migrated to this version. */
+/** Throws a StartupError if a database cannot be used, is not migrated to this version, or is being restored. */
 export async function assertMigrated(db: Database, url: string) {
-  if (!(await isMigrated(db).catch((error) => failUnusable(url, error)))) {
+  const status = await migrationStatus(db).catch((error) => failUnusable(url, error))
+  if (status === 'restoring') throw new StartupError(`The database ${nameOf(url)} cannot be used. ${RESTORING}`)
+  if (status === 'unmigrated') {
     throw new StartupError(
       `The database ${nameOf(url)} is not migrated to this version of Docket. Run: npm run db:migrate`,
     )

@@ -1,7 +1,7 @@
 import postgres from 'postgres'
 import { describe, expect, test } from 'vitest'
 import { migrate } from '../../src/database/migrate.ts'
-import { isMigrated } from '../../src/database/migration-status.ts'
+import { migrationStatus } from '../../src/database/migration-status.ts'
 import { cloneDatabase, openDocket } from '../support/fixtures.ts'
 import { eventIn, openStreams } from '../support/follow.ts'
 import { assignmentActions } from '../support/stream.ts'
@@ -118,11 +118,11 @@ test('a log restored in another cluster is served only after a migration', async
   const [newest] = await owner`select max(position)::text as position from assignment_events`
   const response = await call('GET', '/assignments/events/', { token: ada.token })
   expect(response).toMatchObject({ status: 503, body: { code: 'unavailable' } })
-  expect(await isMigrated(db)).toBe(false)
+  expect(await migrationStatus(db)).toBe('unmigrated')
   expect(await stream.nextEvent()).toBeUndefined()
 
   await migrate(url)
-  expect(await isMigrated(db)).toBe(true)
+  expect(await migrationStatus(db)).toBe('migrated')
   const afterMigration = (await poll(ada)).next
   await create(ada, { name: 'after the migration' })
   const [row] = await owner`select position::text from assignment_events where name = 'after the migration'`

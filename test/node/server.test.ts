@@ -7,7 +7,7 @@ import postgres from 'postgres'
 import { describe, expect, inject, test } from 'vitest'
 import { connect } from '../../src/database/connect.ts'
 import { migrate } from '../../src/database/migrate.ts'
-import { isMigrated } from '../../src/database/migration-status.ts'
+import { migrationStatus } from '../../src/database/migration-status.ts'
 import { freePort } from '../../src/node/embedded-postgres.ts'
 import { cloneDatabase, PASSWORD, post } from '../support/fixtures.ts'
 import { startServer, temporaryFolder } from '../support/process.ts'
@@ -35,7 +35,7 @@ describe('a server with DATABASE_URL', () => {
     const url = await emptyDatabase()
     await Promise.all(Array.from({ length: 4 }, () => migrate(url)))
     const { db, close } = connect(url, { max: 1 })
-    expect(await isMigrated(db)).toBe(true)
+    expect(await migrationStatus(db)).toBe('migrated')
     await close()
   })
 
