@@ -8,7 +8,7 @@ import { Opener } from './client.ts'
 import { continuePositions } from './log-position.ts'
 import { isRestoring, RESTORING } from './migration-status.ts'
 import { common_passwords } from './schema.ts'
-import { setPolicies, setUpTimescale, type TimescaleSupport } from './timescale.ts'
+import { defineHistoryStart, setPolicies, setUpTimescale, type TimescaleSupport } from './timescale.ts'
 import { onNode } from './tls.ts'
 import { parseDatabaseUrl } from './url.ts'
 
@@ -126,6 +126,7 @@ async function migrateLocked(
     insert into ${common_passwords} select jsonb_array_elements_text(${JSON.stringify(passwords)}::jsonb)
     on conflict do nothing`)
   const support = await setUpTimescale(sqlOfTransaction, historyDays)
+  await defineHistoryStart(sqlOfTransaction, support.level, historyDays)
   await continuePositions(db)
   return support
 }

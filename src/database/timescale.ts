@@ -22,7 +22,6 @@ export async function setUpTimescale(client: postgres.Sql, historyDays?: number)
     const [exists] = await client`select where to_regclass('assignment_activity') is not null`
     if (!exists) await client.unsafe('create view assignment_activity as select * from assignment_movements')
   }
-  await defineHistoryStart(client, level, historyDays)
   return { level, description: `${version ? `TimescaleDB ${version}, ` : ''}${describe(level, historyDays)}` }
 }
 
@@ -123,7 +122,7 @@ async function enableColumnstore(client: postgres.Sql) {
  * Defines history_start(): from when on the past can be read, in milliseconds. The days of `historyDays` are whole days in UTC,
  * so that a time that a client was told stays right for a while.
  */
-async function defineHistoryStart(client: postgres.Sql, level: TimescaleSupport['level'], historyDays?: number) {
+export async function defineHistoryStart(client: postgres.Sql, level: TimescaleSupport['level'], historyDays?: number) {
   // The events before them had been dropped when the columns of old values were added, so their old values are unknown.
   const [row] = await client`
     select coalesce(max(at), '-infinity')::text as incomplete

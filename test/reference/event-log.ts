@@ -95,8 +95,13 @@ export const lastEvents = (log: NewEvent[]) =>
 
 /** Inserts a log and the assignments at its end. */
 export async function insertLog(db: Database, log: NewEvent[]) {
-  const last = lastEvents(log)
   await db.insert(assignment_events).values(log)
+  await insertPresent(db, log)
+}
+
+/** Inserts the assignments at the end of a log. */
+export async function insertPresent(db: Database, log: NewEvent[]) {
+  const last = lastEvents(log)
   await db.insert(assignments).values(last.map((event) => ({ ...event, id: event.assignment, updated_at: event.at })))
   await db.insert(assignment_search).values(
     last.map(({ assignment, assignee, creator, name, description }) => ({

@@ -8,7 +8,8 @@ import { expect, onTestFinished, test } from 'vitest'
 import journal from '../../drizzle/meta/_journal.json' with { type: 'json' }
 import { migrate } from '../../src/database/migrate.ts'
 import { assignment_events } from '../../src/database/schema.ts'
-import { insertLog, lastEvents, type NewEvent, nextEvent } from '../reference/event-log.ts'
+import { setUpTimescale } from '../../src/database/timescale.ts'
+import { insertLog, insertPresent, lastEvents, type NewEvent, nextEvent } from '../reference/event-log.ts'
 import { startWebAssembly } from '../support/community.ts'
 import { temporaryFolder } from '../support/process.ts'
 import { openServices } from '../support/runtimes.ts'
@@ -50,7 +51,7 @@ async function openTakenOver() {
   await copyPeople(ordinary, plain.db)
   await insertLog(plain.db, log)
   await plain.owner`create extension timescaledb`
-  expect(await migrate(plain.url, 90)).toMatchObject({ level: 'community' })
+  expect(await migrate(plain.url)).toMatchObject({ level: 'community' })
   return plain
 }
 
@@ -98,19 +99,60 @@ test('the policy aggregates late events in one transaction', async () => {
   expect(await countAggregated(owner)).toBe(log.length + late.length)
 })
 
-test('events in columns that get positions later are delivered in order', async () => {
-  const { url, owner, db, request, readEvents } = await openPlain()
+/** Opens a database with the first migrations only, and with the log in columns. */
+async function openOld(migrations: number) {
+  const plain = await openPlain()
+  const { owner } = plain
   await owner`create extension timescaledb`
   const folder = await temporaryFolder()
   await cp(new URL('../../drizzle', import.meta.url), folder, { recursive: true })
-  const withoutPositions = { ...journal, entries: journal.entries.filter(({ idx }) => idx < 5) }
-  await writeFile(join(folder, 'meta/_journal.json'), JSON.stringify(withoutPositions))
+  const entries = journal.entries.slice(0, migrations)
+  await writeFile(join(folder, 'meta/_journal.json'), JSON.stringify({ ...journal, entries }))
   await applyMigrations(drizzle(owner), { migrationsFolder: folder })
-  await adaptLog(owner)
+  await setUpTimescale(owner)
+  const events = log.map((event) => ({ ...event, position: 0 }))
   await owner`
     insert into assignment_events
-    select * from json_populate_recordset(null::assignment_events, ${JSON.stringify(log)}::text::json)`
+    select * from json_populate_recordset(null::assignment_events, ${JSON.stringify(events)}::text::json)`
   await compressOldChunks(owner)
+  return plain
+}
+
+test('events in columns get the values that they replaced', async () => {
+  const { url, owner, db, readAll } = await openOld(8)
+  // Less than a chunk has.
+  await owner`set timescaledb.max_tuples_decompressed_per_dml_transaction = 10`
+  expect(await migrate(url)).toMatchObject({ level: 'community' })
+  await copyPeople(ordinary, db)
+  await insertPresent(db, log)
+  const { id, old_name, old_description, old_updated_at } = assignment_events
+  const readOldValues = (of: typeof db) =>
+    of.select({ id, old_name, old_description, old_updated_at }).from(assignment_events).orderBy(id)
+  expect(await readOldValues(db)).toEqual(await readOldValues(ordinary))
+  expect(await readAll(db, paths)).toEqual(await readAll(ordinary, paths))
+})
+
+test('the past begins after the last event whose old values were dropped', async () => {
+  const { url, owner, db, request } = await openOld(8)
+  await owner`select drop_chunks('assignment_events', older_than => timestamptz '2026-09-01')`
+  await migrate(url, 300)
+  await copyPeople(ordinary, db)
+  await insertPresent(db, log)
+  const left = await db.select().from(assignment_events).orderBy(assignment_events.at)
+  const isIncomplete = ({ kind, old_updated_at: at = null }: NewEvent) =>
+    kind !== 'created' && (at === null || at < (left[0]?.at as string))
+  const start = log.findLast((event) => event.at >= (left[0]?.at as string) && isIncomplete(event))?.at as string
+  const before = new Date(Date.parse(start) - 1).toISOString()
+  const refused = await request(db, `/assignments/?as_of=${before}`, ada)
+  expect(refused).toMatchObject({ status: 400, body: { detail: expect.stringContaining(start) } })
+  for (const time of [start, '2026-11-19']) {
+    const path = `/assignments/?limit=100&as_of=${time}`
+    expect(await request(db, path, ada)).toEqual(await request(ordinary, path, ada))
+  }
+})
+
+test('events in columns that get positions later are delivered in order', async () => {
+  const { url, db, request, readEvents } = await openOld(5)
   expect(await migrate(url)).toMatchObject({ level: 'community' })
   await copyPeople(ordinary, db)
   const isVisible = ({ creator, assignee, old_assignee }: NewEvent) =>

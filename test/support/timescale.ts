@@ -2,7 +2,7 @@ import type postgres from 'postgres'
 import { app } from '../../src/app.ts'
 import type { Database } from '../../src/database/connect.ts'
 import { sessions, users } from '../../src/database/schema.ts'
-import { setPolicies, setUpTimescale } from '../../src/database/timescale.ts'
+import { defineHistoryStart, setPolicies, setUpTimescale } from '../../src/database/timescale.ts'
 import { generateLog, pathsToCompare } from '../reference/event-log.ts'
 import { type Json, openDocket } from './fixtures.ts'
 import type { openServices } from './runtimes.ts'
@@ -89,9 +89,10 @@ export const readCatalogue = async (client: postgres.Sql) => ({
     select schemaname, indexdef from pg_indexes where starts_with(tablename, '_materialized') order by indexdef`,
 })
 
-/** Runs both steps of a migration that depend on TimescaleDB. */
+/** Runs the steps of a migration that depend on TimescaleDB. */
 export async function adaptLog(client: postgres.Sql, historyDays?: number) {
   const support = await setUpTimescale(client, historyDays)
+  await defineHistoryStart(client, support.level, historyDays)
   if (support.level === 'community') await setPolicies(client, historyDays)
   return support
 }
