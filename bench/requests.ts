@@ -85,7 +85,7 @@ async function seed(rows: number, users: number) {
         (array['todo', 'todo', 'in progress', 'done', 'done', 'error'])[1 + (i * 7 + i / 11) % 6]::assignment_status,
         ${person(`1 + (random() * ${users - 1})::int`)},
         ${person(`case when (i * 7919::bigint) % ${rows} < 120000 then 1 else 1 + (random() * ${users - 1})::int end`)},
-        at, at + i % 432000 * interval '1 second', 1
+        at, at + (1 + i % 432000) * interval '1 second', 2
       from generate_series(1, ${rows}) i, lateral (select date_trunc('milliseconds', timestamptz '2025-11-01' + i * (interval '365 days' / ${rows})) as at) one;`)
   await database.unsafe(`insert into assignment_search
     select id, array[assignee, creator], fold(name) || '"' || fold(description) from assignments order by id`)
@@ -96,17 +96,24 @@ async function seed(rows: number, users: number) {
   await database.unsafe(`
     insert into assignment_events
       (id, at, kind, actor, assignment, name, description, status, assignee, creator, version, changed, created_at)
-    select id, created_at, 'created', creator, id, name, description, status, assignee, creator, 1, '{}', created_at
+    select id, created_at, 'created', creator, id, name, 'To be written', status, assignee, creator, 1, '{}', created_at
+    from assignments;
+    insert into assignment_events
+      (id, at, kind, actor, assignment, name, description, status, assignee, creator, version, changed, created_at,
+       old_status, old_assignee, old_description, old_updated_at)
+    select gen_random_uuid(), updated_at, 'changed', creator, id, name, description, status, assignee, creator, 2,
+      '{description}', created_at, status, assignee, 'To be written', created_at
     from assignments;
     -- Five events of each assignment, hours and days apart.
     insert into assignment_events
       (id, at, kind, actor, assignment, name, description, status, assignee, creator, version, changed, created_at,
-       started_at, old_status, old_assignee)
+       started_at, old_status, old_assignee, old_name, old_updated_at)
     select gen_random_uuid(), at, (case v when 1 then 'created' else 'changed' end)::assignment_event_kind, creator, id,
-      'Write the report ' || i, repeat(md5(i::text), 5), (array['todo', 'in progress', 'in progress', 'done', 'todo'])[v]::assignment_status,
+      case when v < 3 then 'Write a report ' else 'Write the report ' end || i, repeat(md5(i::text), 5), (array['todo', 'in progress', 'in progress', 'done', 'todo'])[v]::assignment_status,
       assignee, creator, v, case v when 1 then '{}' when 3 then '{name}' else '{status}' end::text[], born,
       case when v > 1 then born + (1 + i % 86399) * interval '1 second' end,
-      (array[null, 'todo', 'in progress', 'in progress', 'done'])[v]::assignment_status, case when v > 1 then assignee end
+      (array[null, 'todo', 'in progress', 'in progress', 'done'])[v]::assignment_status, case when v > 1 then assignee end,
+      case v when 3 then 'Write a report ' || i end, case when v > 1 then at - (1 + i % 86399) * interval '1 second' end
     from generate_series(1, ${Number(EVENTS) / 5}) i,
       lateral (select timestamptz '2023-11-01' + i * (interval '1050 days' / ${Number(EVENTS) / 5 || 1}) as born,
         ${person(`1 + (i * 7919::bigint) % ${users}`)} as creator,
@@ -136,6 +143,12 @@ const MEASUREMENTS: Record<string, (round: number) => { path: string; user?: num
     'search, frequent, of 120,000': () => ({ path: '/assignments/?search=report' }),
     'page 5,000': () => ({ path: page5000 }),
     read: (round) => ({ path: `/assignments/${visibleId(round)}/` }),
+    'list as of yesterday': (round) => ({ path: `/assignments/?as_of=${daysAgo(1)}`, user: 2 + (round % 900) }),
+    'list as of yesterday, of 120,000': () => ({ path: `/assignments/?as_of=${daysAgo(1)}` }),
+    'list as of half a year ago': (round) => ({ path: `/assignments/?as_of=${daysAgo(180)}`, user: 2 + (round % 900) }),
+    'list as of half a year ago, of 120,000': () => ({ path: `/assignments/?as_of=${daysAgo(180)}` }),
+    'read as of yesterday': (round) => ({ path: `/assignments/${oldId(round)}/?as_of=${daysAgo(1)}` }),
+    'read as of half a year ago': (round) => ({ path: `/assignments/${oldId(round)}/?as_of=${daysAgo(180)}` }),
     create: (round) => ({
       path: '/assignments/',
       method: 'POST',
@@ -169,6 +182,9 @@ const MEASUREMENTS: Record<string, (round: number) => { path: string; user?: num
     'count, frequent, of 120,000': () => ({ path: '/assignments/?search=report&count=true' }),
   }
 
+/** Returns a time before the end of the log, 2026-11-01. */
+const daysAgo = (days: number) => new Date(Date.UTC(2026, 10, 1 - days)).toISOString()
+
 /** Returns the range of one of 34 months. */
 const month = (round: number) => `from=${monthAt(round % 34)}&to=${monthAt((round % 34) + 1)}&timezone=Europe/Berlin`
 const monthAt = (index: number) => new Date(Date.UTC(2023, 10 + index, 1)).toISOString().slice(0, 10)
@@ -177,6 +193,8 @@ const visible = (await database`select id from assignments where creator = ${idO
   ({ id }) => id as string,
 )
 const visibleId = (round: number) => visible[(round * 7919) % visible.length]
+/** Returns the id of an assignment that existed half a year before the end. */
+const oldId = (round: number) => visible[(round * 7919) % Math.floor(visible.length / 3)]
 
 const { writeCursor } = await import('../src/assignments/cursors.ts')
 const page5000 = `/assignments/?cursor=${writeCursor({ keys: [visible.at(-100_000) as string], isBackward: false, isInclusive: false }, [idOf(1), {}, [{ by: 'created_at', descending: true }]])}`

@@ -1,5 +1,6 @@
 import { type SQL, sql } from 'drizzle-orm'
 import { type Bearer, callerByToken } from '../accounts/sessions.ts'
+import { lowestIdAt } from '../crypto.ts'
 import { type Database, statement } from '../database/connect.ts'
 import { type Assignment, type OutcomeRow, type Refusal, toResult } from './assignments.ts'
 import { assignmentFields, columnsOf } from './fields.ts'
@@ -34,17 +35,20 @@ export type BeforeHistory = { earliest: string }
 export const earliestAsOf = (instant: unknown): SQL =>
   sql`(select earliest from history_start() as earliest where earliest > ${instant})`
 
-/** Returns a subquery named `assignments` for all assignments as they were at an instant. */
-export const assignmentsAsOf = (instant: string): SQL => sql`(
-  select ${columnsOf('assignments', assignmentFields)} from assignments where updated_at <= ${instant}
-  union all
-  -- In two parts, since each has an index for the assignee before the event.
-  select ${columnsBefore(['assignee'])} from assignment_events
-  where ${isOfInstant(instant)} and old_assignee = assignee
-  union all
-  select ${columnsBefore()} from assignment_events
-  where ${isOfInstant(instant)} and old_assignee <> assignee
-) as assignments`
+/**
+ * Returns subqueries named `assignments`, which together have all assignments as they were at an instant. The events are in two
+ * parts, since each has an index for the assignee before the event.
+ */
+export const assignmentsAsOf = (instant: string): SQL[] =>
+  [
+    // Ids sort by their creation, so an index of them can start at the instant.
+    sql`select * from assignments
+      where updated_at <= ${instant} and id < ${lowestIdAt(new Date(Date.parse(instant) + 1).toISOString())}`,
+    sql`select ${columnsBefore(['assignee'])} from assignment_events
+      where ${isOfInstant(instant)} and old_assignee = assignee`,
+    sql`select ${columnsBefore()} from assignment_events
+      where ${isOfInstant(instant)} and old_assignee <> assignee`,
+  ].map((part) => sql`(${part}) as assignments`)
 
 /** Returns an assignment as it was at an instant; `not_found` if the caller could not see it then. */
 export async function findAssignmentAsOf(

@@ -71,9 +71,9 @@ type PageQuery = { caller: string; filter: ListFilter; keys: SortKey[]; cursor: 
 
 /** Returns the statement of a page. It reads each part of what the caller can see in order from its own index. */
 function plainPage({ caller, filter, keys, cursor }: PageQuery, limit: number): SQL {
-  const parts = visibleParts(assignments, caller, filter).map(
-    (isVisible) => sql`(
-      select ${selectList}, ${keyColumns(keys)} from ${tableOf(filter)}
+  const parts = partsOf(caller, filter).map(
+    ({ table, isVisible }) => sql`(
+      select ${selectList}, ${keyColumns(keys)} from ${table}
       where ${and(isVisible, conditionsOf(filter), containsTerms(filter.search), cursor && rowsAfter(keys, cursor))}
       ${orderBy(keys)} limit (select ${limit}::int)
     )`,
@@ -85,9 +85,9 @@ function plainPage({ caller, filter, keys, cursor }: PageQuery, limit: number): 
 
 /** Returns the expression of a count, with one scan for each part. */
 function plainCount({ caller, filter }: PageQuery): SQL {
-  const counts = visibleParts(assignments, caller, filter).map(
-    (isVisible) => sql`(
-      select count(*) from ${tableOf(filter)}
+  const counts = partsOf(caller, filter).map(
+    ({ table, isVisible }) => sql`(
+      select count(*) from ${table}
       where ${and(isVisible, conditionsOf(filter), containsTerms(filter.search))}
     )`,
   )
@@ -134,7 +134,11 @@ const pageWith = (columns: SQL[], page: SQL, keys: SortKey[]): SQL => sql`
   select ${sql.join(columns, sql`, `)}, page.* from (select) as one_row left join (${page}) as page on true
   ${orderBy(keys)}`
 
-const tableOf = ({ as_of }: ListFilter): SQL => (as_of ? assignmentsAsOf(as_of) : sql`assignments`)
+/** Returns the parts of what the caller can see: each a table, and the condition for its rows. */
+function partsOf(caller: string, filter: ListFilter) {
+  const tables = filter.as_of ? assignmentsAsOf(filter.as_of) : [sql`assignments`]
+  return visibleParts(assignments, caller, filter).flatMap((isVisible) => tables.map((table) => ({ table, isVisible })))
+}
 
 /** Returns the condition for rows of the search index, joined with their assignments, that match a filter. */
 const matchesQuery = ({ caller, filter }: PageQuery): SQL | undefined =>
