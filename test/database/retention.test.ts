@@ -62,9 +62,9 @@ async function oldestEvent(db: Opened['db']) {
 
 /** Returns times from one until the end of the log, among them those around events. */
 function timesFrom(start: number): string[] {
-  const steps = Array.from({ length: 4 }, (_, step) => start + Math.floor(((end - start) * step) / 4))
+  const steps = Array.from({ length: 3 }, (_, step) => start + Math.floor(((end - start) * step) / 3))
   const changes = log.filter(({ at }) => Date.parse(at) > start).map(({ at }) => Date.parse(at))
-  const sample = changes.filter((_, index) => index % Math.ceil(changes.length / 3) === 0)
+  const sample = changes.filter((_, index) => index % Math.ceil(changes.length / 2) === 0)
   return [...steps, start + 1, end, ...sample.flatMap((time) => [time - 1, time])].map(iso)
 }
 
@@ -84,9 +84,7 @@ const pastLists = (times: string[]) =>
 const pastAssignments = (times: string[]) =>
   [...new Set(log.map(({ assignment }) => assignment))]
     .filter((_, index) => index % 8 === 0)
-    .flatMap((id, index) =>
-      [0, 5, 9].map((step) => `/assignments/${id}/?as_of=${times[(index + step) % times.length]}`),
-    )
+    .flatMap((id, index) => [0, 5].map((step) => `/assignments/${id}/?as_of=${times[(index + step) % times.length]}`))
 
 const reportsFrom = (start: number) =>
   ['throughput', 'flow'].flatMap((name) =>
@@ -168,7 +166,7 @@ describe('after the retention job', () => {
   test('histories have the events that are left', async () => {
     const { db, request, ...opened } = await openLog()
     const oldest = await dropOldEvents({ db, request, ...opened })
-    const sample = [...new Set(log.map(({ assignment }) => assignment))]
+    const sample = [...new Set(log.map(({ assignment }) => assignment))].filter((_, index) => index % 4 === 0)
     let emptyCount = 0
     for (const id of sample) {
       const isLeft = living.some(({ assignment }) => assignment === id)
@@ -182,7 +180,7 @@ describe('after the retention job', () => {
         if (left.status === 200 && results.length === 0) emptyCount++
       }
     }
-    expect(emptyCount).toBeGreaterThan(5)
+    expect(emptyCount).toBeGreaterThan(2)
   })
 
   test('a page as of a time that is not kept is refused', async () => {
@@ -226,7 +224,7 @@ describe('the history begins after the events that are gone', () => {
       await adaptLog(opened.owner, days)
       const earliest = await earliestNamed(opened, living[0]?.assignment as string)
       expect(earliest < iso(horizon) && earliest <= oldest).toBe(true)
-      await expectExactFrom(opened, Date.parse(earliest))
+      if (days) await expectExactFrom(opened, Date.parse(earliest))
     }
   })
 
