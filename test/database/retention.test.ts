@@ -1,5 +1,5 @@
 import postgres from 'postgres'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { assignment_events, users } from '../../src/database/schema.ts'
 import { insertLog, lastEvents, type NewEvent } from '../reference/event-log.ts'
 import { openCommunity } from '../support/community.ts'
@@ -25,12 +25,12 @@ const [ada, bob, eve] = people
 await ordinary.update(users).set({ created_at: iso(end - 250 * DAY) })
 await insertLog(ordinary, log)
 
-/** Opens a database with the log, until the end of the test. */
-async function openLog() {
+/** Opens a database with the log. `onEnd` registers what closes it. */
+async function openLog(onEnd: (close: () => Promise<void>) => void) {
   const { url, close } = await openCommunity()
   const connected = openServices({ url, now, environment: {}, options: { max: 1 } })
   const owner = postgres(url, { max: 1, onnotice: () => {} })
-  onTestFinished(async () => {
+  onEnd(async () => {
     await Promise.all([connected.close(), owner.end()])
     await close()
   })
@@ -128,44 +128,25 @@ const unchangedOf = ({ id }: { id: string }) =>
   living.filter(({ creator, at }) => creator === id && Date.parse(at) < horizon - 30 * DAY)
 
 describe('after the retention job', () => {
+  let opened: Opened
+  let oldest: string
+  let oldPage: string
+  let oldCursor: string
+  beforeAll(async () => {
+    opened = await openLog(afterAll)
+    const { db, request } = opened
+    oldPage = (await request(db, `/assignments/?limit=2&as_of=${iso(horizon - 1)}`, ada)).body.next
+    oldCursor = (await request(db, '/assignments/events/?cursor=start&limit=1', ada)).body.next
+    oldest = await dropOldEvents(opened)
+  })
+
   test('the retained period reads as with all events', async () => {
-    const opened = await openLog()
-    await dropOldEvents(opened)
     expect(await earliestNamed(opened, living[0]?.assignment as string)).toBe(iso(horizon))
     await expectExactFrom(opened, horizon)
   })
 
-  test('assignments that change only then keep their past', async () => {
-    const opened = await openLog()
-    await dropOldEvents(opened)
-    const changes: [string, object?][] = [
-      ['PATCH', { name: 'New', description: 'Newer' }],
-      ['PATCH', { status: 'error', assignee: eve.id }],
-      ['PATCH', { name: 'Newest', status: 'in progress', assignee: ada.id }],
-      ['DELETE'],
-    ]
-    const targets = unchangedOf(ada).slice(0, changes.length)
-    expect(targets).toHaveLength(changes.length)
-    const complete = await openLog()
-    for (const { db } of [complete, opened]) {
-      clock.now = end
-      for (const [index, [method, body]] of changes.entries()) {
-        clock.now += 60_000
-        const path = `/assignments/${targets[index]?.assignment}/`
-        const response = await opened.request(db, path, ada, { method, ...(body && { body: JSON.stringify(body) }) })
-        expect([200, 204]).toContain(response.status)
-      }
-    }
-    const times = [horizon, end, end + 60_000, end + 150_000, clock.now].map(iso)
-    const single = targets.flatMap(({ assignment }) => times.map((time) => `/assignments/${assignment}/?as_of=${time}`))
-    const paths = [...pastLists(times), ...single]
-    expect(await opened.readAll(opened.db, paths)).toEqual(await complete.readAll(complete.db, paths))
-    clock.now = end
-  })
-
   test('histories have the events that are left', async () => {
-    const { db, request, ...opened } = await openLog()
-    const oldest = await dropOldEvents({ db, request, ...opened })
+    const { db, request } = opened
     const sample = [...new Set(log.map(({ assignment }) => assignment))].filter((_, index) => index % 4 === 0)
     let emptyCount = 0
     for (const id of sample) {
@@ -184,30 +165,22 @@ describe('after the retention job', () => {
   })
 
   test('a page as of a time that is not kept is refused', async () => {
-    const { db, request, ...opened } = await openLog()
-    const { body } = await request(db, `/assignments/?limit=2&as_of=${iso(horizon - 1)}`, ada)
-    await dropOldEvents({ db, request, ...opened })
-    const refused = await request(db, body.next, ada)
+    const refused = await opened.request(opened.db, oldPage, ada)
     expect(refused).toMatchObject({ status: 400, body: { errors: [{ pointer: '/as_of' }] } })
     expect(refused.body.detail).toContain(iso(horizon))
   })
 
   test('a stranger learns nothing from an old as_of', async () => {
-    const { db, request, ...opened } = await openLog()
-    await dropOldEvents({ db, request, ...opened })
     const stranger = { id: '', token: 'dkt_none' }
     for (const path of ['', `${living[0]?.assignment}/`]) {
-      const response = await request(db, `/assignments/${path}?as_of=2001-01-01`, stranger)
+      const response = await opened.request(opened.db, `/assignments/${path}?as_of=2001-01-01`, stranger)
       expect(response).toMatchObject({ status: 401 })
     }
   })
 
   test('followers get the events that are left, and no silent gap', async () => {
-    const opened = await openLog()
     const { db, request, readEvents } = opened
-    const { body } = await request(db, '/assignments/events/?cursor=start&limit=1', ada)
-    const oldest = await dropOldEvents(opened)
-    const gap = await request(db, `/assignments/events/?cursor=${body.next}`, ada)
+    const gap = await request(db, `/assignments/events/?cursor=${oldCursor}`, ada)
     expect([400, 410]).toContain(gap.status)
     const isVisible = ({ creator, assignee, old_assignee }: NewEvent) =>
       [creator, assignee, old_assignee].includes(ada.id)
@@ -216,9 +189,34 @@ describe('after the retention job', () => {
   })
 })
 
+test('assignments that change after the retention job keep their past', async () => {
+  const { db, request, readAll, ...opened } = await openLog(onTestFinished)
+  await dropOldEvents({ db, request, readAll, ...opened })
+  const changes: [string, object?][] = [
+    ['PATCH', { name: 'New', description: 'Newer' }],
+    ['PATCH', { status: 'error', assignee: eve.id }],
+    ['PATCH', { name: 'Newest', status: 'in progress', assignee: ada.id }],
+    ['DELETE'],
+  ]
+  const targets = unchangedOf(ada).slice(0, changes.length)
+  expect(targets).toHaveLength(changes.length)
+  const times = [horizon, end].map(iso)
+  const single = targets.flatMap(({ assignment }) => times.map((time) => `/assignments/${assignment}/?as_of=${time}`))
+  const paths = [...pastLists(times), ...single]
+  const before = await readAll(db, paths)
+  for (const [index, [method, body]] of changes.entries()) {
+    clock.now += 60_000
+    const path = `/assignments/${targets[index]?.assignment}/`
+    const response = await request(db, path, ada, { method, ...(body && { body: JSON.stringify(body) }) })
+    expect([200, 204]).toContain(response.status)
+    expect(await readAll(db, paths)).toEqual(before)
+  }
+  clock.now = end
+})
+
 describe('the history begins after the events that are gone', () => {
   test('when HISTORY_DAYS was removed or raised', async () => {
-    const opened = await openLog()
+    const opened = await openLog(onTestFinished)
     const oldest = await dropOldEvents(opened)
     for (const days of [undefined, 200]) {
       await adaptLog(opened.owner, days)
@@ -229,7 +227,7 @@ describe('the history begins after the events that are gone', () => {
   })
 
   test('when an operator has dropped more than HISTORY_DAYS says', async () => {
-    const opened = await openLog()
+    const opened = await openLog(onTestFinished)
     await adaptLog(opened.owner, 200)
     await opened.owner`select drop_chunks('assignment_events', older_than => now() - interval '20 days')`
     const oldest = await oldestEvent(opened.db)
@@ -239,7 +237,7 @@ describe('the history begins after the events that are gone', () => {
   })
 
   test('and nowhere if all events are kept', async () => {
-    const { db, owner, request } = await openLog()
+    const { db, owner, request } = await openLog(onTestFinished)
     for (const opened of [db, ordinary]) {
       const response = await request(opened, '/assignments/?as_of=0001-01-01', ada)
       expect(response).toMatchObject({ status: 200, body: { results: [] } })
