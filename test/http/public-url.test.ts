@@ -72,6 +72,7 @@ test('the docs page has relative URLs with and without the trailing slash', asyn
     const urls = [...text.matchAll(/(?:src|href)="((?!data:)[^"]*)"/g)].map(([, url]) => url as string)
     expect(urls.map((url) => new URL(url, `http://localhost/docket${path}`).pathname)).toEqual([
       '/docket/docs/swagger-ui.css',
+      '/docket/docs/docs.css',
       '/docket/docs/swagger-ui-bundle.js',
       '/docket/docs/init.js',
     ])
