@@ -1,3 +1,4 @@
+import { encodeHexLowerCase } from '@oslojs/encoding'
 import { fillPlaceholders, type SQL } from 'drizzle-orm'
 import { PgDialect } from 'drizzle-orm/pg-core'
 import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js'
@@ -46,6 +47,9 @@ export function connect(url: string, settings: Options = {}) {
   const db = drizzle(pooledClient(opener.options, pool) as postgres.Sql, { schema }) as Database
   // Drizzle leaves times in PostgreSQL's format; the API uses RFC 3339.
   opener.options.parsers[TIMESTAMPTZ] = (value: string) => new Date(value).toISOString()
+  // Parameters are texts already. When postgres.js repeats a statement, because a migration has invalidated its plan, it
+  // would serialize them a second time, and a hash or a `true` would become another value (porsager/postgres#1197).
+  opener.options.serializers = {}
   return { db, close: () => pool.close() }
 }
 
@@ -55,14 +59,26 @@ export function connect(url: string, settings: Options = {}) {
  */
 function pooledClient(options: Client['options'], pool: Pool): Client {
   const unsafe = (text: string, parameters: Parameter[]) => {
-    const start = (connection: postgres.Sql) => connection.unsafe(text, parameters, { prepare: parameters.length > 0 })
+    const texts = parameters.map(toText)
+    const start: Start = (connection, { isPrepared }) =>
+      connection.unsafe(text, texts, { prepare: isPrepared && texts.length > 0 })
     return {
       // biome-ignore lint/suspicious/noThenProperty: a query of postgres.js is a thenable that runs when it is awaited.
       then: (...handlers: Parameters<Promise<unknown>['then']>) => pool.run(start).then(...handlers),
-      values: () => pool.run((connection) => start(connection).values()),
+      values: () => pool.run((connection, options) => start(connection, options).values()),
     }
   }
   return { options, unsafe: unsafe as unknown as Client['unsafe'] }
+}
+
+type Start = (connection: postgres.Sql, options: { isPrepared: boolean }) => ReturnType<postgres.Sql['unsafe']>
+
+/** Returns a parameter in PostgreSQL's text format, which is the same for every type that it may have there. */
+function toText(value: unknown): Parameter {
+  if (value === null || typeof value === 'string') return value
+  if (value instanceof Uint8Array) return `\\x${encodeHexLowerCase(value)}`
+  if (['number', 'bigint', 'boolean'].includes(typeof value)) return String(value)
+  throw new TypeError('A parameter must be a text, bytes, a number, a boolean or null.')
 }
 
 const dialect = new PgDialect()

@@ -51,6 +51,15 @@ function isFatal(error: unknown): error is Error & { code: string } {
   return severity === 'FATAL' || severity === 'PANIC'
 }
 
+/** Tells whether a statement failed only because others ran at the same time. It may succeed if it runs again. */
+export const isConflict = (error: unknown) => /^(40001|40P01)$/.test(codeOf(error))
+
+/**
+ * Tells whether a prepared statement may have failed because a migration has changed what it was prepared for: the columns
+ * of its result, a type, or a name (class 42). Some poolers also lose statements (26000).
+ */
+export const isStalePlan = (error: unknown) => /^(0A000|26000|42...|XX000)$/.test(codeOf(error))
+
 const driverCodes =
   /^(E[A-Z]+|CONNECT_TIMEOUT|CONNECTION_\w+|STATEMENT_TIMEOUT|CLOCK_UNKNOWN|TLS_REFUSED|ERR_(TLS|SSL)_\w+|UNABLE_TO_\w+|\w*CERT\w*)$/
 

@@ -1,7 +1,15 @@
 import postgres from 'postgres'
 import { createLimiter } from '../concurrency.ts'
 import { type Opener, type Query, raceDeadline } from './client.ts'
-import { ConnectionFailed, codeOf, isFull, isRestoreMode, StatementTimeout } from './errors.ts'
+import {
+  ConnectionFailed,
+  codeOf,
+  isConflict,
+  isFull,
+  isRestoreMode,
+  isStalePlan,
+  StatementTimeout,
+} from './errors.ts'
 
 /** Seconds that a statement may take, its wait for a connection included. Shorter than the timeout of a request. */
 const STATEMENT_SECONDS = 4
@@ -11,6 +19,9 @@ const MAX_WAIT_SECONDS = 2
 
 /** Milliseconds between attempts to connect while the server has no connection at all. */
 const RETRY_MS = 100
+
+/** Starts a statement on a connection, prepared or not. */
+type Start = (connection: postgres.Sql, options: { isPrepared: boolean }) => Query
 
 type PoolOptions = {
   /** The most connections that may be open. */
@@ -55,12 +66,12 @@ export class Pool {
    * Runs one statement on a connection of its own. Rejects with an OverloadError when none became free in time, with a
    * StatementTimeout when the statement took too long, and with a ConnectionFailed or the driver's error otherwise.
    */
-  async run(start: (connection: postgres.Sql) => Query): Promise<unknown> {
+  async run(start: Start): Promise<unknown> {
     const now = performance.now()
     const [deadline, maxWait] = [now + STATEMENT_SECONDS * 1000, now + MAX_WAIT_SECONDS * 1000]
     for (;;) {
       try {
-        return await this.#limit(() => this.#runBefore(deadline, start))
+        return await this.#limit(() => this.#runUntilDone(deadline, start))
       } catch (error) {
         if (!isFull(error) || performance.now() > maxWait) throw ConnectionFailed.from(error)
         // The statement has not run: it waits for a connection that others use.
@@ -77,6 +88,24 @@ export class Pool {
     await Promise.all(closing)
   }
 
+  /**
+   * Runs a statement again if that can help. Each statement is a transaction of its own, so one that failed has changed
+   * nothing.
+   */
+  async #runUntilDone(deadline: number, start: Start): Promise<unknown> {
+    let isPrepared = true
+    for (;;) {
+      try {
+        return await this.#runBefore(deadline, (connection) => start(connection, { isPrepared }))
+      } catch (error) {
+        const mayHaveStalePlan = isPrepared && isStalePlan(error)
+        if (!(mayHaveStalePlan || isConflict(error)) || performance.now() > deadline) throw error
+        // Poolers share prepared statements between connections, so only one that is not prepared is surely planned anew.
+        if (mayHaveStalePlan) isPrepared = false
+      }
+    }
+  }
+
   async #runBefore(deadline: number, start: (connection: postgres.Sql) => Query): Promise<unknown> {
     const connection = await this.#acquire(deadline)
     const query = start(connection)
@@ -87,7 +116,7 @@ export class Pool {
     } catch (error) {
       if (error instanceof StatementTimeout) this.#cancel(connection, query)
       else if (isRestoreMode(error)) this.#discardAll(connection)
-      else if (isConnectionIntact(error) && !this.#isDemoted(error)) this.#release(connection)
+      else if (isConnectionIntact(error) && !isStalePlan(error) && !this.#isDemoted(error)) this.#release(connection)
       else this.#discard(connection)
       throw error
     }
