@@ -30,6 +30,11 @@ const SESSION = {
   bytea_output: 'hex',
   default_transaction_isolation: 'read committed',
   search_path: 'public',
+  // The pool has deadlines of its own. The limit of statements ends those of a server that is gone.
+  statement_timeout: '5s',
+  lock_timeout: '0',
+  idle_in_transaction_session_timeout: '0',
+  idle_session_timeout: '0',
 }
 
 /** Milliseconds after which a server of several that does not answer is given up. */

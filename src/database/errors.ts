@@ -30,8 +30,11 @@ export function codeOf(error: unknown): string {
   return cause instanceof Error && 'code' in cause ? String(cause.code) : ''
 }
 
-/** Tells whether an error says that a table is missing: its migration has not run. */
-export const isUnmigrated = (error: unknown) => codeOf(error) === '42P01'
+/**
+ * Tells whether an error says that a table, column, function or type is missing: its migration has not run, or a newer
+ * version has removed it.
+ */
+export const isUnmigrated = (error: unknown) => /^(42P01|42703|42883|42704)$/.test(codeOf(error))
 
 /** Tells whether TimescaleDB refused to write, because the session began while the database was in its restore mode. */
 export const isRestoreMode = (error: unknown) =>
@@ -51,8 +54,11 @@ function isFatal(error: unknown): error is Error & { code: string } {
   return severity === 'FATAL' || severity === 'PANIC'
 }
 
-/** Tells whether a statement failed only because others ran at the same time. It may succeed if it runs again. */
-export const isConflict = (error: unknown) => /^(40001|40P01)$/.test(codeOf(error))
+/**
+ * Tells whether a statement failed only because others ran at the same time: it could not be serialized, was the victim of a
+ * deadlock, or exceeded the lock_timeout of the database. It may succeed if it runs again.
+ */
+export const isConflict = (error: unknown) => /^(40001|40P01|55P03)$/.test(codeOf(error))
 
 /**
  * Tells whether a prepared statement may have failed because a migration has changed what it was prepared for: the columns
@@ -63,11 +69,27 @@ export const isStalePlan = (error: unknown) => /^(0A000|26000|42...|XX000)$/.tes
 const driverCodes =
   /^(E[A-Z]+|CONNECT_TIMEOUT|CONNECTION_\w+|STATEMENT_TIMEOUT|CLOCK_UNKNOWN|TLS_REFUSED|ERR_(TLS|SSL)_\w+|UNABLE_TO_\w+|\w*CERT\w*)$/
 
-// SQLSTATE classes and codes (PostgreSQL's appendix A): connection exceptions, refused log-ins, an unknown database,
-// insufficient resources, operator intervention, system errors, a read-only server, and transactions rolled back.
-const serverCodes = /^(08...|28...|3D000|53...|57...|58...|25006|40...)$/
+// SQLSTATE classes and codes (PostgreSQL's appendix A) that a later attempt may not meet.
+const serverCodes = new RegExp(
+  `^(${[
+    '08...', // connection exceptions
+    '25...', // a transaction that is read-only, failed or timed out: Docket begins none, so its connection is in that state
+    '26000|42P05', // prepared statements that a pooler has lost, or given to another client
+    '28...|3D000', // refused log-ins, an unknown database
+    '40...', // transactions rolled back, for example by a deadlock
+    '53...', // insufficient resources
+    '55...', // objects in use or locked, or a new value of an enum before its commit
+    '57...', // operator intervention
+    '58...|F0...', // errors of the system and of the configuration
+    '72000', // a snapshot that is too old
+    'HV...', // servers behind foreign tables
+  ].join('|')})$`,
+)
 
-/** Tells whether the database, and not the request, is at fault, so that a retry may succeed. */
+/**
+ * Tells whether the database, and not the request, is at fault, so that a retry may succeed. Limits of a statement (class 54),
+ * exceptions of functions (P0), corrupted data (XX) and refused privileges (42501) are not: each attempt meets them.
+ */
 export function isUnavailable(error: unknown): boolean {
   const code = codeOf(error)
   return driverCodes.test(code) || serverCodes.test(code) || isFatal(rootCause(error))

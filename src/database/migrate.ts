@@ -41,17 +41,19 @@ type MigrateOptions = {
 export async function migrate(
   url: string,
   historyDays?: number,
-  options: MigrateOptions = {},
+  { maxWait = 60, onWait }: MigrateOptions = {},
 ): Promise<TimescaleSupport> {
   const target = parseDatabaseUrl(url)
   const connectTimeout = target.connectTimeout ?? 10
-  const opener = new Opener(target, { ...onNode, connectTimeout }, { prepare: false })
+  const options = { prepare: false, connection: { statement_timeout: '0' } } as object
+  const opener = new Opener(target, { ...onNode, connectTimeout }, options)
   const client = await opener.open(performance.now() + connectTimeout * 1000 * target.hosts.length)
   try {
     // With this isolation, statements see what a migration that held the lock has committed.
     const support = await client.begin('isolation level read committed', async (transaction) => {
+      await removeTimeouts(transaction)
       await assertUsable(transaction)
-      await lock(transaction, options)
+      await lock(transaction, maxWait, onWait)
       await setSearchPath(transaction)
       return migrateLocked(transaction, client.options, historyDays)
     })
@@ -61,6 +63,14 @@ export async function migrate(
   } finally {
     await client.end({ timeout: 5 })
   }
+}
+
+/** Removes the limits of the role and the database, which may be too short for migrations. */
+async function removeTimeouts(transaction: postgres.TransactionSql) {
+  // PostgreSQL 15 and 16 have no transaction_timeout.
+  await transaction`
+    select set_config(name, '0', true) from pg_settings
+    where name in ('transaction_timeout', 'idle_in_transaction_session_timeout', 'statement_timeout', 'lock_timeout')`
 }
 
 async function assertUsable(transaction: postgres.TransactionSql) {
@@ -85,9 +95,7 @@ async function assertUsable(transaction: postgres.TransactionSql) {
 }
 
 /** Takes the lock until the end of the transaction. */
-async function lock(transaction: postgres.TransactionSql, { maxWait = 60, onWait }: MigrateOptions) {
-  // A role may have a limit that is too short for migrations.
-  await transaction`set local statement_timeout = 0`
+async function lock(transaction: postgres.TransactionSql, maxWait: number, onWait: MigrateOptions['onWait']) {
   const [row] = await transaction`select pg_try_advisory_xact_lock(${ADVISORY_LOCK}) as is_locked`
   if (row?.is_locked) return
   onWait?.(maxWait)

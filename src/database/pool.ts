@@ -1,15 +1,7 @@
 import postgres from 'postgres'
 import { createLimiter } from '../concurrency.ts'
 import { type Opener, type Query, raceDeadline } from './client.ts'
-import {
-  ConnectionFailed,
-  codeOf,
-  isConflict,
-  isFull,
-  isRestoreMode,
-  isStalePlan,
-  StatementTimeout,
-} from './errors.ts'
+import { ConnectionFailed, isConflict, isFull, isRestoreMode, isStalePlan, StatementTimeout } from './errors.ts'
 
 /** Seconds that a statement may take, its wait for a connection included. Shorter than the timeout of a request. */
 const STATEMENT_SECONDS = 4
@@ -116,7 +108,7 @@ export class Pool {
     } catch (error) {
       if (error instanceof StatementTimeout) this.#cancel(connection, query)
       else if (isRestoreMode(error)) this.#discardAll(connection)
-      else if (isConnectionIntact(error) && !isStalePlan(error) && !this.#isDemoted(error)) this.#release(connection)
+      else if (isReusable(error)) this.#release(connection)
       else this.#discard(connection)
       throw error
     }
@@ -151,11 +143,6 @@ export class Pool {
   #capacity(): number {
     const seconds = Math.floor((performance.now() - this.#fullSince) / 1000)
     return Math.min(this.#max, Math.max(this.#open.size, 1) + seconds)
-  }
-
-  /** Tells whether the server became read-only and another one may have taken over. */
-  #isDemoted(error: unknown) {
-    return this.#opener.hasAlternatives && codeOf(error) === '25006'
   }
 
   /** Removes a connection that the server closed while it was idle, so that no statement has to fail for it. */
@@ -193,7 +180,12 @@ export class Pool {
 }
 
 /**
- * Tells whether a statement failed and left its connection usable. After any other failure postgres.js would reconnect, and
- * take the greeting of the new connection for the answer to the next statement.
+ * Tells whether a statement failed and left its connection usable. After an error that is not the statement's, postgres.js would
+ * reconnect, and take the greeting of the new connection for the answer to the next statement. A connection with stale plans,
+ * or with a transaction that is read-only or failed (class 25), would fail the next statements as well.
  */
-const isConnectionIntact = (error: unknown) => error instanceof postgres.PostgresError && error.severity === 'ERROR'
+const isReusable = (error: unknown) =>
+  error instanceof postgres.PostgresError &&
+  error.severity === 'ERROR' &&
+  !isStalePlan(error) &&
+  !error.code.startsWith('25')

@@ -127,7 +127,11 @@ const advices: Advice[] = [
     'It has tables or functions of another program with the same names. Use an empty database.',
   ],
   // Modes.
-  [/^25006$/, undefined, 'It is read-only. Use the URL of the primary server.'],
+  [
+    /^25006$/,
+    undefined,
+    'It is read-only. Use the URL of the primary server, or turn off its default_transaction_read_only.',
+  ],
   [
     /^(26000|42P05)$/,
     undefined,
