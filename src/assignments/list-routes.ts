@@ -43,7 +43,7 @@ const search = wellFormed
   .openapi({
     type: 'string',
     maxLength: 200,
-    description: `Up to 10 terms, separated by white space or commas. \`"a phrase"\` is one term. Every term must occur in the name or the description, ignoring case and Unicode normalization. Typographic quotes work, too.`,
+    description: `Up to 10 terms, separated by white space or commas. \`"a phrase"\` is one term. Every term must occur in the name or the description, ignoring case (Unicode's full case folding: \`strasse\` finds \`Straße\`) and normalization. Typographic quotes work, too.`,
     example: 'report "two pages"',
   })
 
@@ -62,7 +62,7 @@ const ordering = z
   .default([{ by: 'created_at', descending: true }])
   .openapi({
     type: 'string',
-    description: `Up to 3 of \`${orderings.join('`, `')}\`, each with \`-\` for descending. \`name\` ignores case. \`status\` sorts as ${statuses.join(', ')}.`,
+    description: `Up to 3 of \`${orderings.join('`, `')}\`, each with \`-\` for descending. \`name\` ignores case, as \`search\` does. \`status\` sorts as ${statuses.join(', ')}.`,
     example: 'status,-updated_at',
     default: '-created_at',
     pattern: `^\\s*${sortPattern}\\s*(,\\s*${sortPattern}\\s*){0,2}$`,

@@ -45,7 +45,8 @@ export async function migrate(
 ): Promise<TimescaleSupport> {
   const target = parseDatabaseUrl(url)
   const connectTimeout = target.connectTimeout ?? 10
-  const options = { prepare: false, connection: { statement_timeout: '0' } } as object
+  const connection = { statement_timeout: '0', ...target.parameters }
+  const options = { prepare: false, connection } as object
   const opener = new Opener(target, { ...onNode, connectTimeout }, options)
   const client = await opener.open(performance.now() + connectTimeout * 1000 * target.hosts.length)
   try {

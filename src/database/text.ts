@@ -8,7 +8,7 @@ export const isStorable = (text: string) => !text.includes('\0') && text.isWellF
 /** Returns an e-mail address as it is compared: in ASCII's lower case, with an internationalized domain as punycode (RFC 5891). */
 export const addressKey = (email: Text) => sql`address_key(${email})`
 
-/** Returns a text as it is searched and sorted: in lower case, for all letters that PostgreSQL knows, and composed (NFC). */
+/** Returns a text as it is searched and sorted: in Unicode's full case folding, so ß is ss, and composed (NFC). */
 export const folded = (text: Text) => sql`fold(${text})`
 
 /** Returns the searched text of an assignment. The quotation mark, which no term contains, keeps terms from matching across. */

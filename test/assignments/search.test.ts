@@ -34,6 +34,22 @@ describe('a search', () => {
     expect(await find('e\u0301'.repeat(201))).toBe(400)
   })
 
+  test.each([
+    ['Hauptstraße 5', ['hauptstrasse', 'HAUPTSTRASSE', 'hauptstraße', 'HAUPTSTRAẞE', '"STRASSE 5"', 'ss']],
+    ['ΝΕΟΣ ΤΌΠΟΣ', ['νεος', 'νεοσ', 'τόπος', 'ΤΟ\u0301ΠΟΣ']],
+    ['ᾼδω 100%_\\', ['αιδω', 'ᾳδω', 'ΑΙΔΩ 100%_\\', '%_\\']],
+    ['ﬁnal eﬀort', ['FINAL', 'effort', '"final eff"']],
+    ['5 µm', ['5 μM', 'Μm']],
+    ['İstanbul ısı', ['istanbul', 'İSTANBUL', 'i\u0307stanbul', 'ısı']],
+    ['ᏣᎳᎩ ꮳꮃꭹ', ['ꮳꮃꭹ', 'ᏣᎳᎩ']],
+  ])('of %s ignores case by full case folding', async (name, searches) => {
+    await create(name)
+    for (const search of searches) {
+      expect([search, (await find(search)).includes(name)]).toEqual([search, true])
+      expect([search, (await find(search, { as_of: now().toISOString() })).includes(name)]).toEqual([search, true])
+    }
+  })
+
   test.each(['""', '“”', '„“', '„”', '””', '«»', '»«', '‹›', '〝〟', '＂＂', '「」', '“"', '"”'])(
     'takes %s for the quotes of a phrase',
     async ([open, close]) => {
@@ -60,6 +76,26 @@ test('names sort the same however their letters are composed', async () => {
   }
   const { body } = await call('GET', '/assignments/?ordering=name', { token: other.token })
   expect(body.results.map(({ name }: Json) => name.normalize('NFC'))).toEqual(['éa', 'éb', 'Éc'])
+})
+
+test('names sort by their full case folding, page by page in both directions', async () => {
+  const { token } = await createUser()
+  const sorted = ['stras', 'STRASSE', 'Straße', 'strasse 2', 'straßf', 'strast', 'ŉ', 'ʼno']
+  for (const name of sorted.toReversed()) await call('POST', '/assignments/', { token, body: { name } })
+  // Those that are equal are in the order of their creation.
+  const expected = ['stras', 'Straße', 'STRASSE', 'strasse 2', 'straßf', 'strast', 'ŉ', 'ʼno']
+  const read = async (ordering: string) => {
+    const names: string[] = []
+    let path: string | undefined = `/assignments/?limit=1&ordering=${ordering}`
+    while (path) {
+      const { body }: { body: Json } = await call('GET', path, { token })
+      names.push(...body.results.map(({ name }: Json) => name))
+      path = body.next?.replace(/^https?:\/\/[^/]+/, '')
+    }
+    return names
+  }
+  expect(await read('name')).toEqual(expected)
+  expect(await read('-name')).toEqual(expected.toReversed())
 })
 
 describe('a name', () => {

@@ -39,7 +39,9 @@ await owner.unsafe(`
   insert into assignment_search
     select id, array[assignee, creator], fold(name) || '"' || fold(description) from assignments;
   insert into assignment_events
-    select id, created_at, 'created', creator, id, name, description, status, assignee, creator, 1, '{}', created_at from assignments;
+    select id, created_at, 'created', creator, id, name, description,
+      case when assignee = '${bob.id}' then 'todo' else status end, assignee, creator, 1, '{}', created_at
+    from assignments;
   insert into assignment_events (id, at, kind, actor, assignment, name, description, status, assignee, creator, version,
       changed, created_at, old_status, old_assignee, old_updated_at)
     select id, updated_at, 'changed', creator, id, name, description, status, assignee, creator, 2,
