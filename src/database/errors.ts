@@ -30,11 +30,8 @@ export function codeOf(error: unknown): string {
   return cause instanceof Error && 'code' in cause ? String(cause.code) : ''
 }
 
-/**
- * Tells whether an error says that a table, column, function or type is missing: its migration has not run, or a newer
- * version has removed it.
- */
-export const isUnmigrated = (error: unknown) => /^(42P01|42703|42883|42704)$/.test(codeOf(error))
+/** Tells whether an error says that a table is missing: its migration has not run. */
+export const isUnmigrated = (error: unknown) => codeOf(error) === '42P01'
 
 /** Tells whether TimescaleDB refused to write, because the session began while the database was in its restore mode. */
 export const isRestoreMode = (error: unknown) =>

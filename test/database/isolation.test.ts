@@ -3,6 +3,8 @@ import postgres from 'postgres'
 import { describe, expect, test } from 'vitest'
 import { cloneDatabase, createSignupBody, openDocket } from '../support/fixtures.ts'
 
+const fifty = Array.from({ length: 50 }, (_, n) => n)
+
 /** Opens the API as on Workers or behind a pooler, where a connection does not set the isolation. */
 async function openIsolated(isolation: string) {
   const database = await cloneDatabase()
@@ -13,10 +15,11 @@ async function openIsolated(isolation: string) {
   await admin.end()
   const docket = await openDocket({}, { database })
   expect(await docket.db.execute('show transaction_isolation')).toEqual([{ transaction_isolation: isolation }])
+  // Opens all connections, so that the deadlines below are for changes alone.
+  const { token } = await docket.createUser()
+  await Promise.all(fifty.map(() => docket.call('GET', '/assignments/', { token })))
   return docket
 }
-
-const fifty = Array.from({ length: 50 }, (_, n) => n)
 
 const count = (responses: { status: number }[]) =>
   Object.fromEntries(Object.entries(Object.groupBy(responses, ({ status }) => status)).map(([k, v]) => [k, v?.length]))

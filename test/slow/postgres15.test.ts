@@ -41,15 +41,15 @@ describe.skipIf(!hasPostgres15)('PostgreSQL 15', async () => {
   test('folds letters as PostgreSQL 18 does', async () => {
     await migrate(url)
     const other = postgres(await cloneDatabase(), { max: 1 })
-    // Each letter alone and within a word, as hashes of 256 code points.
+    // Each letter of the planes that have some, alone and within a word, as hashes of 256 code points.
     const foldAll = (client: postgres.Sql | undefined) =>
       client?.unsafe(`
       select to_hex(code / 256) as block, md5(string_agg(fold(chr(code)) || fold('ΑΣ' || chr(code) || 'Σ'), ' ' order by code))
-      from generate_series(1, x'10ffff'::int) as code where code not between x'd800'::int and x'dfff'::int
+      from generate_series(1, x'1ffff'::int) as code where code not between x'd800'::int and x'dfff'::int
       group by code / 256 order by code / 256`)
     const [on15, on18] = [await foldAll(admin), await foldAll(other)]
     await other.end()
-    expect(on15?.length).toBe(4344)
+    expect(on15?.length).toBe(504)
     expect(on15).toEqual(on18)
     expect(await admin?.unsafe(`select fold('İΣ') as folded`)).toEqual([{ folded: 'iσ' }])
   })
