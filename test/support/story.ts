@@ -46,7 +46,7 @@ export async function tellStory(docket: Docket, email = 'ada@bücher.example') {
   await send('GET', `${path}?as_of=${from}`, { token })
   const { next, results } = await send('GET', '/assignments/events/?limit=1&cursor=start', { token })
   story.push({ request: 'first event', status: 0, body: results[0] })
-  const rest = await docket.call('GET', `/assignments/events/?cursor=${next}`, { token })
+  const rest = await docket.call('GET', next, { token })
   story.push({ request: 'events', status: rest.status, body: { versions: rest.body.results.map(versionOf) } })
   const history = await docket.call('GET', `${path}history/`, { token })
   story.push({ request: 'history', status: history.status, body: { versions: history.body.results.map(versionOf) } })
