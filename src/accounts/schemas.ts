@@ -15,7 +15,8 @@ export const email = trimmed
 
 /** The address of an account that may exist: any text, since imported accounts may have addresses that nobody else accepts. */
 export const address = trimmed
-  .refine((value) => /^\P{Cc}+$/u.test(value), 'Must not be empty or contain control characters')
+  .refine((value) => !/\p{Cc}/u.test(value), 'Must not contain control characters')
+  .refine((value) => value !== '', 'Must have a visible character')
   .openapi({
     type: 'string',
     minLength: 1,

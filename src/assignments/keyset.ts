@@ -17,7 +17,7 @@ type Column = { expression: SQL; type: string; schema: z.ZodType<string> }
 
 // A cursor may be forged: the schemas allow no value that PostgreSQL cannot read.
 const sortColumns: Record<Order[number]['by'] | 'id', Column> = {
-  id: { expression: sql`${assignments.id}`, type: 'uuid', schema: z.uuid() },
+  id: { expression: sql`${assignments.id}`, type: 'uuid', schema: z.guid() },
   created_at: { expression: sql`${assignments.created_at}`, type: 'timestamptz', schema: instantKey },
   updated_at: { expression: sql`${assignments.updated_at}`, type: 'timestamptz', schema: instantKey },
   name: { expression: nameOrder(assignments.name), type: 'text', schema: z.string().refine(isStorable) },

@@ -3,7 +3,7 @@ import { statuses } from '../database/schema.ts'
 import { protectedRoute } from '../http/declare-route.ts'
 import { pageUrl, setLinks } from '../http/links.ts'
 import { Problem } from '../http/problem.ts'
-import { cursor, id, integer, limit, pageOf, pageResponse, wellFormed } from '../http/schemas.ts'
+import { cursor, id, integer, limit, pageOf, pageResponse, text } from '../http/schemas.ts'
 import type { Env, RequestContext } from '../services.ts'
 import { type Cursor, instantKey, readCursor, writeCursor } from './cursors.ts'
 import { listHistory } from './history.ts'
@@ -31,11 +31,9 @@ const terms = new RegExp(
   'g',
 )
 
-const search = wellFormed
-  .transform((value) => value.normalize('NFC'))
-  .refine((value) => [...value].length <= 200, 'Must be at most 200 characters long')
+const search = text(0, 200)
   .transform((value) =>
-    [...value.matchAll(terms)].map(([term, phrase, inner]) => phrase ?? inner ?? term).filter(Boolean),
+    [...value.normalize('NFC').matchAll(terms)].map(([term, phrase, inner]) => phrase ?? inner ?? term).filter(Boolean),
   )
   .refine((terms) => terms.length <= 10, 'Must be at most 10 terms')
   .transform((terms) => [...new Set(terms)])

@@ -27,7 +27,7 @@ const description = text(0, 10_000).openapi({ example: 'Two pages, with figures.
 
 const isAddress = (value: string) => value.includes('@')
 
-const assignee = z.union([z.uuid(), address.refine(isAddress)], 'Must be a user id, or an e-mail address').openapi({
+const assignee = z.union([id, address.refine(isAddress)], 'Must be a user id, or an e-mail address').openapi({
   description: 'A user id, or the e-mail address of an account.',
   example: 'ada@example.com',
   anyOf: [

@@ -121,7 +121,7 @@ export const beforeHistory = ({ earliest }: BeforeHistory) =>
 
 /** A user to filter by. */
 export const person = z
-  .union([z.literal('me'), z.uuid()], 'Must be a user id, or `me`')
+  .union([z.literal('me'), id], 'Must be a user id, or `me`')
   .optional()
   .openapi({
     description: 'A user id, or `me`.',

@@ -51,7 +51,7 @@ const HASH = /^[0-9a-f]{16}$/
 /** The keys that `fromCursorKeys` accepts. */
 export const cursorKeys = z.union([
   z.tuple([]),
-  z.tuple([z.string().regex(/^(0|[1-9]\d{0,17})$/), instantKey, z.union([z.uuid(), z.string().regex(HASH)])]),
+  z.tuple([z.string().regex(/^(0|[1-9]\d{0,17})$/), instantKey, z.union([z.guid(), z.string().regex(HASH)])]),
 ])
 
 /** Returns the position that checked cursor keys stand for. */

@@ -55,7 +55,8 @@ export const name = (max: number) =>
 /** A time in a response: RFC 3339 in UTC with milliseconds. */
 export const instant = z.iso.datetime({ precision: 3 }).openapi({ example: '2026-11-22T10:00:00.000Z' })
 
-export const id = z.uuid().openapi({ example: '01986f5e-7c00-7000-8000-0123456789ab' })
+/** An id, of any version: the document says only that it is a UUID. */
+export const id = z.guid().openapi({ example: '01986f5e-7c00-7000-8000-0123456789ab' })
 
 /** The size of a page. */
 export const limit = z
