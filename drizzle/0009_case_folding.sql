@@ -83,8 +83,12 @@ BEGIN
       DECLARE
         -- PostgreSQL sorts combining marks in quadratic time, so a row of them is cut.
         folded text := normalize(
-          CASE WHEN char_length($1) > 64 THEN regexp_replace($1 COLLATE "C", %1$L, '\1', 'g') ELSE $1 END, NFD);
+          CASE WHEN char_length($1) > 128 THEN regexp_replace($1 COLLATE "C", %1$L, '\1', 'g') ELSE $1 END, NFD);
       BEGIN
+        IF char_length(folded) > 64 THEN
+          -- Cut again, to the same length for all forms of a text: a composed letter may have brought one more mark.
+          folded := regexp_replace(folded COLLATE "C", %8$L, '\1', 'g');
+        END IF;
         IF folded COLLATE "C" ~ %2$L THEN
           DECLARE
             letters CONSTANT text[] := %3$L;
@@ -116,10 +120,11 @@ BEGIN
         RETURN normalize(folded, NFC);
       END $fold$
     $create$,
-    '(' || mark || '{64})' || mark || '+',
+    '(' || mark || '{128})' || mark || '+',
     '[' || array_to_string(letters, '') || ']', letters, foldings, coalesce(best, '"C"'),
     (SELECT string_agg(chr(code), '' ORDER BY code) FROM generate_series(x'AB70'::int, x'ABBF'::int) AS code) || 'ᏸᏹᏺᏻᏼᏽ',
-    (SELECT string_agg(chr(code), '' ORDER BY code) FROM generate_series(x'13A0'::int, x'13F5'::int) AS code)
+    (SELECT string_agg(chr(code), '' ORDER BY code) FROM generate_series(x'13A0'::int, x'13F5'::int) AS code),
+    '(' || mark || '{64})' || mark || '+'
   );
   -- Not STRICT, because PostgreSQL inlines no CASE of a strict function. A null still gives a null. Texts of common scripts whose
   -- characters are composed and stay so need no normalization, which takes most of the time.

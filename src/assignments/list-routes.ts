@@ -3,7 +3,7 @@ import { statuses } from '../database/schema.ts'
 import { protectedRoute } from '../http/declare-route.ts'
 import { pageUrl, setLinks } from '../http/links.ts'
 import { Problem } from '../http/problem.ts'
-import { cursor, id, integer, limit, pageOf, pageResponse, text } from '../http/schemas.ts'
+import { cursor, id, integer, limit, pageOf, pageResponse, wellFormed } from '../http/schemas.ts'
 import type { Env, RequestContext } from '../services.ts'
 import { type Cursor, instantKey, readCursor, writeCursor } from './cursors.ts'
 import { listHistory } from './history.ts'
@@ -31,7 +31,12 @@ const terms = new RegExp(
   'g',
 )
 
-const search = text(0, 200)
+// Decomposed texts, as macOS writes them, have the same limit as composed ones.
+const search = wellFormed
+  .refine(
+    (value) => isWithin(200, value) || isWithin(200, value.normalize('NFC')),
+    'Must be at most 200 characters long',
+  )
   .transform((value) =>
     [...value.normalize('NFC').matchAll(terms)].map(([term, phrase, inner]) => phrase ?? inner ?? term).filter(Boolean),
   )
@@ -44,6 +49,8 @@ const search = text(0, 200)
     description: `Up to 10 terms, separated by white space or commas. \`"a phrase"\` is one term. Every term must occur in the name or the description, ignoring case (Unicode's full case folding: \`strasse\` finds \`Straße\`) and normalization. Typographic quotes work, too.`,
     example: 'report "two pages"',
   })
+
+const isWithin = (max: number, value: string) => [...value].length <= max
 
 const sortPattern = `-?(${orderings.join('|')})`
 

@@ -121,7 +121,8 @@ export const beforeHistory = ({ earliest }: BeforeHistory) =>
 
 /** A user to filter by. */
 export const person = z
-  .union([z.literal('me'), id], 'Must be a user id, or `me`')
+  .string()
+  .refine((value) => value === 'me' || id.safeParse(value).success, 'Must be a user id, or `me`')
   .optional()
   .openapi({
     description: 'A user id, or `me`.',

@@ -10,9 +10,14 @@ export function prefers(c: RequestContext, type: string): boolean {
   return qualityOf(type, accepted) > qualityOf('application/json', accepted)
 }
 
-/** Returns the quality of the most specific range that matches a media type; 0 if none does. */
+/** Returns the quality of the most specific range that matches a media type without parameters; 0 if none does. */
 function qualityOf(type: string, accepted: Accept[]): number {
   const ranges = [type, type.replace(/\/.*/, '/*'), '*/*']
-  const matching = ranges.map((range) => accepted.find((item) => item.type.toLowerCase() === range))
-  return matching.find((item) => item !== undefined)?.q ?? 0
+  const isPlain = ({ params }: Accept) => Object.keys(params).every((name) => name.toLowerCase() === 'q')
+  for (const range of ranges) {
+    const matching = accepted.filter((item) => item.type.toLowerCase() === range)
+    const best = matching.find(isPlain) ?? matching[0]
+    if (best) return best.q
+  }
+  return 0
 }

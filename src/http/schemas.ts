@@ -71,7 +71,8 @@ export const CURSOR_PATTERN = '^[A-Za-z0-9_-]+$'
 
 export const cursor = z
   .string()
-  .max(4096)
+  // The key of the longest name is 255 characters, each of which folds to up to twelve bytes.
+  .max(8192)
   .optional()
   .openapi({ description: 'Taken from `next` or `previous` of another page.', pattern: CURSOR_PATTERN })
 

@@ -25,8 +25,12 @@ export const toInputErrors = (error: z.ZodError, part: InputError['in']): InputE
   error.issues.flatMap((issue) =>
     issue.code === 'unrecognized_keys'
       ? unknownFields(issue.keys, part)
-      : [{ in: part, pointer: toPointer(issue.path), message: issue.message }],
+      : [{ in: part, pointer: toPointer(issue.path), message: messageOf(issue, part) }],
   )
+
+/** Returns the message of an issue. A parameter that is repeated is a list where a text was expected. */
+const messageOf = ({ code, message }: z.core.$ZodIssue, part: InputError['in']) =>
+  part === 'query' && code === 'invalid_type' && message !== 'Required' ? 'Must not be repeated' : message
 
 /** Returns an error for each field, or parameter, that the API does not have. */
 export const unknownFields = (names: string[], part: InputError['in']): InputError[] =>

@@ -31,7 +31,8 @@ function preferredEncoding(acceptEncoding: string): Encoding {
   const qualityOf = (name: string) =>
     (accepted.find(({ type }) => type === name) ?? accepted.find(({ type }) => type === '*'))?.q ?? 0
   const [br, gzip] = [qualityOf('br'), qualityOf('gzip')]
-  if (br === 0 && gzip === 0) return undefined
+  const identity = accepted.find(({ type }) => type === 'identity')?.q ?? 0
+  if (Math.max(br, gzip) === 0 || identity > Math.max(br, gzip)) return undefined
   return br >= gzip ? 'br' : 'gzip'
 }
 

@@ -80,10 +80,10 @@ export async function stopServer(server: Server): Promise<void> {
   clearInterval(closingIdle)
 }
 
-/** Tells whether a request names its host as RFC 9112 (3.2) requires. */
-function hasValidHost({ rawHeaders, httpVersion }: IncomingMessage) {
+/** Tells whether a request names its host as RFC 9112 (3.2) requires, and URLs can have that host: not `1.2.3.256`. */
+function hasValidHost({ rawHeaders, headers, httpVersion }: IncomingMessage) {
   const hosts = rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host').length
-  return hosts === 1 || (hosts === 0 && httpVersion === '1.0')
+  return (hosts === 1 && URL.canParse(`http://${headers.host}`)) || (hosts === 0 && httpVersion === '1.0')
 }
 
 type RejectionStatus = 400 | 408 | 417 | 431

@@ -34,6 +34,14 @@ describe('a search', () => {
     expect(await find('e\u0301'.repeat(201))).toBe(400)
   })
 
+  test('finds a text with more combining marks than count by itself', async () => {
+    for (const count of [63, 64, 65, 66, 70, 150]) {
+      const name = `Wa${count}a${'\u0301'.repeat(count)}`
+      await create(name)
+      for (const search of [name, name.normalize('NFC'), name.toUpperCase()]) expect(await find(search)).toContain(name)
+    }
+  })
+
   test.each([
     ['Hauptstraße 5', ['hauptstrasse', 'HAUPTSTRASSE', 'hauptstraße', 'HAUPTSTRAẞE', '"STRASSE 5"', 'ss']],
     ['ΝΕΟΣ ΤΌΠΟΣ', ['νεος', 'νεοσ', 'τόπος', 'ΤΟ\u0301ΠΟΣ']],
@@ -81,7 +89,10 @@ test('names sort the same however their letters are composed', async () => {
 test('names sort by their full case folding, page by page in both directions', async () => {
   const { token } = await createUser()
   const sorted = ['stras', 'STRASSE', 'Straße', 'strasse 2', 'straßf', 'strast', 'ŉ', 'ʼno']
-  for (const name of sorted.toReversed()) await call('POST', '/assignments/', { token, body: { name } })
+  for (const name of sorted.toReversed()) {
+    advance(1)
+    await call('POST', '/assignments/', { token, body: { name } })
+  }
   // Those that are equal are in the order of their creation.
   const expected = ['stras', 'Straße', 'STRASSE', 'strasse 2', 'straßf', 'strast', 'ŉ', 'ʼno']
   const read = async (ordering: string) => {

@@ -161,6 +161,8 @@ test.each([
   ['*', 'br'],
   ['br;q=0, *', 'gzip'],
   ['identity', undefined],
+  ['identity;q=1, gzip;q=0.5', undefined],
+  ['identity;q=0.5, gzip;q=0.5', 'gzip'],
   ['gzip;q=0', undefined],
   ['', undefined],
 ])('Accept-Encoding "%s" gives %s', async (accepted, encoding) => {

@@ -34,6 +34,7 @@ test.each([
 
 test.each(
   ['user@evil.example', 'evil.example/path', 'evil.example?', 'evil.example#', 'a.example:99999', 'a.example:x'].concat(
+    ...[['1.2.3.256', '1.2.3.4.5', '0x7f.1.1.1.1', '999999999999', 'a.09', 'foo.123:8300', 'example.1']],
     [...['a b', '<script>', '"><', 'evil.example\\@x', '[::1', 'x%2fy', 'a\tb', 'http://a.example']],
   ),
 )('the host %s gives a 400', async (host) => {

@@ -152,6 +152,8 @@ describe('reports', () => {
     ['', 'image/svg+xml, application/json', 'application/json'],
     ['', 'image/svg+xml;q=0, */*', 'application/json'],
     ['', 'text/html', 'application/json'],
+    ['', 'application/json;q=0.2, application/json;version=1, image/svg+xml;q=0.5', 'image/svg+xml'],
+    ['', 'image/svg+xml;charset=utf-8', 'image/svg+xml'],
     ['?format=svg', 'application/json', 'image/svg+xml'],
     ['?format=json', 'image/svg+xml', 'application/json'],
   ])('with query "%s" and Accept "%s" are %s', async (query, accept, type) => {
