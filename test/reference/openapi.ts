@@ -99,12 +99,14 @@ export function readContract(document: Json) {
   return { operations, operationOf, violations, validate }
 }
 
-/** Returns a copy of the document with responses and headers in the place of references to them. */
+/** Returns a copy of the document with components in the place of references to them. */
 function resolveComponents({ components, ...rest }: Json): Json {
   const resolve = (value: unknown): Json =>
     JSON.parse(JSON.stringify(value), (_, part) => {
-      const [, kind = '', name = ''] = /^#\/components\/(responses|headers)\/(.+)$/.exec(part?.$ref ?? '') ?? []
-      return kind ? resolve(components[kind][name]) : part
+      const [, kind = '', name = ''] = /^#\/components\/(\w+)\/(.+)$/.exec(part?.$ref ?? '') ?? []
+      if (!kind) return part
+      const { $ref, ...siblings } = part
+      return { ...resolve(components[kind][name]), ...siblings }
     })
   return { components, ...resolve(rest) }
 }

@@ -282,10 +282,7 @@ function valuesOf(schema: Json, name: string): fc.Arbitrary<unknown> {
 function valuesOfType(schema: Json, name: string): fc.Arbitrary<unknown> {
   const { type, format, minimum = -(2 ** 53), maximum = 2 ** 53, minLength = 0, maxLength = 4096 } = schema
   if (schema.enum) return fc.constantFrom(...schema.enum)
-  // A body's alternatives of required fields are no forms of a value.
-  if (schema.anyOf && !schema.properties) {
-    return fc.oneof(...schema.anyOf.map((form: Json) => valuesOfType(form, name)))
-  }
+  if (schema.anyOf) return fc.oneof(...schema.anyOf.map((form: Json) => valuesOfType(form, name)))
   if (schema.readOnly) return fc.jsonValue()
   if (type === 'integer') return fc.integer({ min: minimum, max: maximum })
   if (type === 'boolean') return fc.boolean()
