@@ -52,7 +52,7 @@ const whole = z.strictObject({
   ...readOnlyFields,
   name: assignmentName,
   description: description.default(''),
-  status: status.default('todo'),
+  status: status.default('todo').openapi({ default: 'todo' }),
   assignee: assignee.optional(),
 })
 
@@ -62,6 +62,9 @@ const AssignmentCreate = whole.transform(withoutReadOnly).openapi('AssignmentCre
 
 const AssignmentReplace = whole.transform(withoutReadOnly).openapi('AssignmentReplace', { example: wholeExample })
 
+// The types of zod-openapi lack `propertyNames`.
+const onlyReadOnly = { propertyNames: { enum: Object.keys(readOnlyFields) } } as object as { type: 'object' }
+
 const AssignmentPatch = z
   .strictObject({ ...readOnlyFields, name: assignmentName, description, status, assignee })
   .partial()
@@ -69,7 +72,8 @@ const AssignmentPatch = z
   .refine((fields) => Object.keys(fields).length > 0, `Must have at least one of ${writableFields.join(', ')}`)
   .openapi('AssignmentPatch', {
     example: { status: 'done' },
-    anyOf: writableFields.map((field) => ({ required: [field] })),
+    // Not only read-only fields. Generators of clients take an `anyOf` of required fields for a union of types.
+    not: onlyReadOnly,
   })
 
 const params = z.strictObject({ id })

@@ -9,7 +9,7 @@ import type { BeforeHistory } from './as-of.ts'
 import { assignmentFields, eventFields, loggedFields, pick, writableFields } from './fields.ts'
 import { parseInstant } from './instants.ts'
 
-export const status = z.enum(statuses).openapi({ example: 'in progress' })
+export const status = z.enum(statuses).openapi('Status', { example: 'in progress' })
 export const version = integer(1).openapi({ example: 3 })
 
 /** The schemas of responses by the SQL type of a column. */
@@ -20,7 +20,7 @@ const columnSchemas: Record<string, z.ZodType> = {
   integer: version,
   'timestamp (3) with time zone': instant,
   assignment_status: status,
-  assignment_event_kind: z.enum(event_kinds),
+  assignment_event_kind: z.enum(event_kinds).openapi('EventKind', { example: 'changed' }),
 }
 
 /** Returns the schema of an object with some columns of a table. */
@@ -149,7 +149,7 @@ export const severalStatuses = z
   .optional()
   .openapi({
     type: 'array',
-    items: { type: 'string', enum: [...statuses] },
+    items: { $ref: '#/components/schemas/Status' },
     description: 'One or several statuses, as `status=todo,done` or `status=todo&status=done`.',
     example: ['todo', 'done'],
   })

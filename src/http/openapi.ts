@@ -21,6 +21,7 @@ export function writeDocument(app: OpenAPIHono<Env>, info: Info, tags: Tag[]) {
   const { openapi, ...generated } = app.getOpenAPI31Document({ openapi: '3.1.0', info, tags })
   const paths = Object.entries(generated.paths ?? {}).map(([path, item]) => [publishedPath(path), item])
   const document = { ...generated, paths: Object.fromEntries(paths) } as unknown as Document
+  mergeDefaults(document)
   addExamples(document)
   openResponses(document)
   shareResponses(document)
@@ -38,6 +39,7 @@ type Schema = {
   example?: unknown
   properties?: Record<string, Schema>
   items?: Schema
+  anyOf?: Schema[]
   enum?: unknown[]
 } & Record<string, unknown>
 type Header = { description?: string; $ref?: string }
@@ -56,6 +58,16 @@ type Document = {
 
 const operationsOf = ({ paths }: Document) => Object.values(paths).flatMap((item) => Object.values(item))
 
+/** Writes each default beside its `$ref`, as OpenAPI 3.1 allows: some generators of clients refuse an `allOf` of an enum. */
+function mergeDefaults(value: object) {
+  for (const [key, part] of Object.entries(value)) {
+    if (typeof part !== 'object' || part === null) continue
+    const [reference, annotation] = part.allOf ?? []
+    if (reference?.$ref && annotation?.default !== undefined) Reflect.set(value, key, { ...reference, ...annotation })
+    else mergeDefaults(part)
+  }
+}
+
 /** Adds an example to each JSON body that has none, composed from the examples of its fields. */
 function addExamples(document: Document) {
   for (const { parameters = [], requestBody, responses } of operationsOf(document)) {
@@ -73,6 +85,7 @@ function addExamples(document: Document) {
 function exampleOf(schema: Schema, components: Record<string, Schema>): unknown {
   if (schema.$ref) return exampleOf(components[nameIn(schema.$ref)] as Schema, components)
   if (schema.example !== undefined) return schema.example
+  if (schema.anyOf?.[0]) return exampleOf(schema.anyOf[0], components)
   if (schema.items) return [exampleOf(schema.items, components)]
   if (!schema.properties) return schema.const ?? schema.enum?.[0] ?? (schema.type === 'boolean' ? true : undefined)
   const fields = Object.entries(schema.properties)

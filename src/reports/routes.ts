@@ -16,11 +16,11 @@ const MAX_BUCKETS = 1_000
 const DEFAULT_DAYS = 30
 const SVG = 'image/svg+xml'
 
-const bucket = z.enum(bucketSizes).openapi({ example: 'day' })
+const bucket = z.enum(bucketSizes).openapi('BucketSize', { example: 'day' })
 const timezone = z.string().max(64).openapi({ example: 'Europe/Berlin', pattern: '^[A-Za-z][A-Za-z0-9_+/-]*$' })
 
 const Query = z.strictObject({
-  bucket: bucket.default('day'),
+  bucket: bucket.default('day').openapi({ default: 'day' }),
   from: instantText.optional().openapi({
     description:
       'The start of the range, inclusive: an RFC 3339 time with a zone, or a date, which means midnight in `timezone`. Default: 30 days before `to`.',
@@ -42,7 +42,8 @@ const seconds = z.number().min(0).openapi({ example: 93_600 })
 const durations = z
   .strictObject({ count, mean: seconds, p50: seconds, p90: seconds })
   .openapi('Durations', { example: { count: 4, mean: 93_600, p50: 86_400, p90: 172_800 } })
-  .nullable()
+// Not `nullable()`, which would make the component itself nullable.
+const durationsOrNull = z.union([durations, z.null()])
 
 /** The schema of a report, with one schema for each field of its buckets. */
 const reportOf = <Bucket>(
@@ -59,8 +60,8 @@ const ThroughputSchema = reportOf<ThroughputBucket>('Throughput', {
   done: count,
   error: count,
   deleted: count,
-  lead_time: durations,
-  cycle_time: durations,
+  lead_time: durationsOrNull,
+  cycle_time: durationsOrNull,
 })
 
 const FlowSchema = reportOf<FlowBucket>('Flow', { todo: count, 'in progress': count, done: count, error: count })
