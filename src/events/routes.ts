@@ -1,7 +1,7 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
 import { readCursor, writeCursor } from '../assignments/cursors.ts'
 import { EventSchema, idOf, person, severalStatuses } from '../assignments/schemas.ts'
-import { protectedRoute } from '../http/declare-route.ts'
+import { protectedRoute, untyped } from '../http/declare-route.ts'
 import { pageUrl, setLinks } from '../http/links.ts'
 import { methodNotAllowed } from '../http/methods.ts'
 import { prefers } from '../http/negotiate.ts'
@@ -107,8 +107,8 @@ export const eventRoutes = new OpenAPIHono<Env>().openapi(
       return c.json({ next, results }, 200)
     }
     const subscriber = { caller, session, filter, toCursor }
-    if (c.req.method === 'HEAD' || c.var.hasTimedOut) return c.body(null, 200, streamHeaders)
-    return c.body(c.env.hub.subscribe(subscriber, from, page, c.req.raw.signal), 200, streamHeaders)
+    if (c.req.method === 'HEAD' || c.var.hasTimedOut) return untyped(c.body(null, 200, streamHeaders))
+    return untyped(c.body(c.env.hub.subscribe(subscriber, from, page, c.req.raw.signal), 200, streamHeaders))
   },
 )
 

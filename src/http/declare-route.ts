@@ -13,9 +13,30 @@ type Route = Omit<RouteConfig, 'path' | 'middleware'> & {
   problems?: ProblemCode[]
 }
 
+type ProblemResponse = {
+  description: string
+  content: { 'application/problem+json': { schema: typeof ProblemSchema } }
+}
+
+type JsonOf<Declared> = Declared extends { content: { 'application/json': infer Media } }
+  ? { description: string; content: { 'application/json': Media } }
+  : Declared
+
+/** A route as clients of `typeof app` see it: its JSON, and problems. Streams and charts have no types there. */
+type Typed<R extends Route> = Pick<R, 'method' | 'path'> &
+  (R extends { request: infer Request } ? { request: Request } : unknown) & {
+    responses: { [Status in keyof R['responses']]: JsonOf<R['responses'][Status]> } & {
+      '4XX': ProblemResponse
+      '5XX': ProblemResponse
+    }
+  }
+
+/** Passes a stream or a chart off as the JSON that the route has instead, which is all that `Typed` knows. */
+export const untyped = (response: Response) => response as never
+
 /** Declares a route that needs no token. */
 export const publicRoute = <const P extends string, R extends Route & { path: P }>(route: R) =>
-  createRoute<P, R & { middleware: [MiddlewareHandler<Env>] }>({
+  createRoute<P, Typed<R> & { middleware: [MiddlewareHandler<Env>] }>({
     ...complete(route, []),
     security: [],
     middleware: [readInput(route)],
@@ -23,7 +44,7 @@ export const publicRoute = <const P extends string, R extends Route & { path: P 
 
 /** Declares a route that needs a live token. A bad one is answered with 401, whatever else is wrong with the request. */
 export const protectedRoute = <const P extends string, R extends Route & { path: P }>(route: R) =>
-  createRoute<P, R & { middleware: [MiddlewareHandler<SessionEnv>, MiddlewareHandler<Env>] }>({
+  createRoute<P, Typed<R> & { middleware: [MiddlewareHandler<SessionEnv>, MiddlewareHandler<Env>] }>({
     ...complete(route, ['unauthenticated']),
     security: [{ bearer: [] }],
     middleware: [authenticate, readInput(route)],
@@ -34,14 +55,14 @@ export const protectedRoute = <const P extends string, R extends Route & { path:
  * token as well, which saves the round trip of a separate check.
  */
 export const bearerRoute = <const P extends string, R extends Route & { path: P }>(route: R) =>
-  createRoute<P, R & { middleware: [MiddlewareHandler<Env>, MiddlewareHandler<Env>] }>({
+  createRoute<P, Typed<R> & { middleware: [MiddlewareHandler<Env>, MiddlewareHandler<Env>] }>({
     ...complete(route, ['unauthenticated']),
     security: [{ bearer: [] }],
     middleware: [requireToken, readInput(route)],
   })
 
 /** Adds what all routes have in common: no unknown parameters, the request id, and the problems that any route can answer. */
-function complete<R extends Route>({ problems: own = [], ...route }: R, common: ProblemCode[]) {
+function complete<R extends Route>({ problems: own = [], ...route }: R, common: ProblemCode[]): Typed<R> {
   const codes: ProblemCode[] = [
     ...common,
     'malformed_request',
@@ -61,7 +82,7 @@ function complete<R extends Route>({ problems: own = [], ...route }: R, common: 
     ...route,
     request: { query: z.strictObject({}), ...route.request },
     responses: { ...Object.fromEntries(successes), ...problemResponses(codes) },
-  } as unknown as R
+  } as unknown as Typed<R>
 }
 
 function problemResponses(codes: ProblemCode[]) {

@@ -1,7 +1,7 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
 import { parseInstant } from '../assignments/instants.ts'
 import { idOf, instantText, person } from '../assignments/schemas.ts'
-import { protectedRoute } from '../http/declare-route.ts'
+import { protectedRoute, untyped } from '../http/declare-route.ts'
 import { prefers } from '../http/negotiate.ts'
 import { type InputError, invalidRequest } from '../http/problem.ts'
 import { header, instant, integer } from '../http/schemas.ts'
@@ -163,4 +163,4 @@ function isSvgWanted(c: RequestContext, format: 'json' | 'svg' | undefined): boo
 }
 
 const svgResponse = (c: RequestContext, chart: string) =>
-  c.body(chart, 200, { 'Content-Type': SVG, 'Content-Security-Policy': CHART_POLICY })
+  untyped(c.body(chart, 200, { 'Content-Type': SVG, 'Content-Security-Policy': CHART_POLICY }))
