@@ -36,6 +36,24 @@ describe.each(pages)('%s', (page) => {
   })
 })
 
+test('docs/clients.md shows lines of the stories that are tested', async () => {
+  const files = (await readdir(join(root, 'test/clients'))).filter((file) => /(?<!config)\.(ts|py)$/.test(file))
+  const stories = await Promise.all(files.map(async (file) => linesIn(await readPage(`test/clients/${file}`))))
+  const blocks = [...(await readPage('docs/clients.md')).matchAll(/^```(?:ts|python)\n([\s\S]*?)^```$/gm)]
+  expect(blocks.length).toBeGreaterThan(6)
+  const unknown = blocks.flatMap(([, block = '']) => {
+    const missing = stories.map((story) => linesIn(block).filter((line) => !story.includes(line)))
+    return missing.sort((a, b) => a.length - b.length)[0] ?? []
+  })
+  expect(unknown).toEqual([])
+})
+
+const linesIn = (text: string) =>
+  text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter(Boolean)
+
 /** Returns the paths of tests and sources in backticks, with braces expanded and without a line or a glob at their ends. */
 function pathsIn(markdown: string): string[] {
   const spans = [...withoutCodeBlocks(markdown).matchAll(/`([^`\n]+)`/g)].map(([, code]) => code as string)
