@@ -56,7 +56,7 @@ function fieldsOf({ method, operationId = '', request }: Json): Field[] {
   const parts: Json = { path: request.params, query: request.query, header: request.headers }
   const parameterFields = parameters.map(({ in: part, name, schema }: Json) => ({
     name: `${operationId} ${name}`,
-    schema,
+    schema: JSON.parse(JSON.stringify(schema).replaceAll('"#/', '"document#/')),
     accepts: parts[part].shape[name],
     lift: (text: string) => text,
   }))
