@@ -23,7 +23,7 @@ test('random requests get responses as documented', { timeout }, async () => {
 })
 
 test.skipIf(TARGET)('random requests above the rate limits get responses as documented', { timeout }, async () => {
-  const options = { runs: Math.min(Number(RUNS ?? 600), 20_000), seed: Number(SEED) + 1, status: 429, isVerbose }
+  const options = { runs: Math.min(Number(RUNS ?? 2400), 20_000), seed: Number(SEED) + 1, status: 429, isVerbose }
   const { violations, counts } = await fuzz(options)
   expect(violations).toEqual([])
   for (const id of ['activateAccount', 'resetPassword']) expect(counts.get(id)?.has(429), id).toBe(true)
