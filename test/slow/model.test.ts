@@ -2,7 +2,7 @@ import { test } from 'vitest'
 import { expectModel } from '../reference/assignment-operations.ts'
 import { openDocket } from '../support/fixtures.ts'
 
-const docket = await openDocket()
+const docket = await openDocket({ RATE_LIMITS: 'off' })
 
 // Most of the time is for finding the shortest sequence that fails.
 const timeout = 600_000
