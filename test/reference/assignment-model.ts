@@ -128,7 +128,8 @@ export class AssignmentModel {
   async expectHistory(caller: ModelUser, id: string, query: Query) {
     const path = `/assignments/${id}/history/`
     const events = this.#eventsOf(id)
-    if (isVisibleTo(caller, events.at(-1))) return this.#expectPages(caller, path, query, events)
+    const shown = events.map((event, index) => eventFor(caller, event, events[index - 1]))
+    if (isVisibleTo(caller, events.at(-1))) return this.#expectPages(caller, path, query, shown)
     const response = await this.#docket.call('GET', path, { token: caller.token })
     expectResponse(response, rejection(404, 'not_found'))
   }
@@ -213,6 +214,12 @@ const eventOf = (
   { id: assignment, created_at: _, updated_at: at, ...fields }: Assignment,
   changed: string[] = [],
 ) => ({ id: expect.any(String), at, kind, actor: actor.id, assignment, ...fields, changed })
+
+/** Returns an event for a reader, without the texts if it takes the assignment away from them. */
+const eventFor = (reader: ModelUser, event: ModelEvent, before: ModelEvent | undefined) =>
+  event.kind === 'changed' && isVisibleTo(reader, before) && !isVisibleTo(reader, event)
+    ? { ...event, name: null, description: null }
+    : event
 
 const isVisibleTo = ({ id }: ModelUser, row: { creator: string; assignee: string } | undefined) =>
   id === row?.creator || id === row?.assignee
