@@ -25,7 +25,7 @@ export type OutcomeRow = Assignment & { outcome: 'ok' | Refusal['outcome']; refu
 /** The versions that a change accepts, and those that it does not. Without them it accepts any. */
 export type Precondition = { accepted?: number[] | undefined; excluded?: number[] | undefined }
 
-/** The caller, and whether failures to name an assignee are limited. */
+/** The caller, and whether the addresses without an account that they name are limited. */
 export type Writer = Bearer & { is_limited: boolean }
 
 // Each function is one statement and so one round trip. The statement checks the token, locks the assignment, checks
@@ -110,28 +110,29 @@ const lockedTarget = sql`
 
 const failureKey = sql`(select 'unknown-assignee:' || id from caller)`
 
+const namesLimitedAddress = sql`${placeholder('assignee_email')}::text is not null and ${placeholder('is_limited')}::boolean`
+
 /**
- * The caller's failures to name an assignee, of which 30 are allowed in an hour, as `limited` if there are more. Otherwise
- * anybody could find out which addresses have an account. The row is locked, so that parallel attempts learn no more than
- * sequential ones.
+ * Whether the caller has named 30 addresses without an account within an hour, as a row of `limited`. Without a limit anybody
+ * could find out which addresses have an account. The count is locked, so that parallel attempts learn no more than sequential
+ * ones.
  */
 const limitedFailures = sql`
   failures as (
     select attempts from rate_limits
-    where key = ${failureKey} and ${placeholder('assignee_email')}::text is not null and ${placeholder('is_limited')}::boolean
+    where key = ${failureKey} and ${namesLimitedAddress}
     for update
   ), limited as (
     select ceil(extract(epoch from attempts[cardinality(attempts) - 29] + interval '1 hour' - ${now}))::int as wait
     from failures where attempts[cardinality(attempts) - 29] > ${now} - interval '1 hour'
   )`
 
-/** Counts a failure to name an assignee. */
+/** Counts an address without an account. Only the last 30 are kept. */
 const countedFailure = sql`
   counted as (
     insert into rate_limits as limits (key, attempts, expires_at)
     select ${failureKey}, array[${now}], ${now} + interval '1 hour'
-    from decision where outcome = 'unknown_assignee' and ${placeholder('assignee_email')}::text is not null
-      and ${placeholder('is_limited')}::boolean
+    from decision where outcome = 'unknown_assignee' and ${namesLimitedAddress}
     on conflict (key) do update
     set attempts = (limits.attempts || excluded.attempts)[greatest(1, cardinality(limits.attempts) - 28):],
       expires_at = excluded.expires_at
@@ -144,13 +145,13 @@ const eventValues = (kind: 'created' | 'changed' | 'deleted', row: string): SQL 
   ${placeholder('event')}::uuid, ${columnsOf(row, ['updated_at'])}, ${sql.raw(`'${kind}'`)}::assignment_event_kind,
   caller.id, ${columnsOf(row, ['id', 'created_at', 'started_at', ...loggedFields])}`
 
-const differences = writableFields.map(
-  (field) => `case when wanted.${field} is distinct from target.${field} then '${field}' end`,
-)
 // The values before a change. Those of texts are stored only if they differ.
 const oldColumns = sql.raw('old_status, old_assignee, old_updated_at')
 const oldValues = columnsOf('target', ['status', 'assignee', 'updated_at'])
 
+const differences = writableFields.map(
+  (field) => `case when wanted.${field} is distinct from target.${field} then '${field}' end`,
+)
 const changedFields = sql.raw(`array_remove(array[${differences.join(', ')}], null)`)
 
 const create = statement<OutcomeRow>(sql`

@@ -3,7 +3,7 @@ import { getTableColumns } from 'drizzle-orm'
 import type { PgTable } from 'drizzle-orm/pg-core'
 import { assignment_events, assignments, event_kinds, statuses } from '../database/schema.ts'
 import { invalidRequest } from '../http/problem.ts'
-import { growing, id, instant, integer } from '../http/schemas.ts'
+import { id, instant, integer, openEnum } from '../http/schemas.ts'
 import type { RequestContext } from '../services.ts'
 import type { BeforeHistory } from './as-of.ts'
 import { assignmentFields, eventFields, loggedFields, pick, writableFields } from './fields.ts'
@@ -16,7 +16,7 @@ export const version = integer(1).openapi({ example: 3 })
 const columnSchemas: Record<string, z.ZodType> = {
   uuid: id,
   text: z.string(),
-  'text[]': z.array(growing(z.enum(writableFields)).openapi({ example: 'status' })).max(100),
+  'text[]': z.array(openEnum(z.enum(writableFields)).openapi({ example: 'status' })).max(100),
   integer: version,
   'timestamp (3) with time zone': instant,
   assignment_status: status,

@@ -120,7 +120,7 @@ export class ClockOffset {
   }
 }
 
-/** What the two clocks of a process show at one moment. */
+/** The times of both clocks of a process at one moment. */
 type Reading = { wall: number; monotonic: number }
 
 /** Tells whether at most `maxAge` has passed between two readings, and neither clock was set in between. */

@@ -27,7 +27,7 @@ export async function migrationStatus(db: Client): Promise<'migrated' | 'unmigra
   }
 }
 
-/** What to do about a database in TimescaleDB's restore mode. */
+/** The message about a database in TimescaleDB's restore mode, with the way out. */
 export const RESTORING =
   "The database is in TimescaleDB's restore mode, in which the event log cannot be written. After the restore, end it there: select timescaledb_post_restore()"
 

@@ -83,7 +83,7 @@ export const sessions = pgTable(
   (table) => [index().on(table.user_id), index().on(table.expires_at)],
 )
 
-/** The latest attempts of one subject under one limit. `key` is a hash, so no IP or e-mail address is stored here. */
+/** The latest attempts of one subject under one limit. `key` has a hash or a user id, so no IP or e-mail address is stored here. */
 export const rate_limits = pgTable(
   'rate_limits',
   { key: text().primaryKey(), attempts: instants().notNull(), expires_at: instant().notNull() },

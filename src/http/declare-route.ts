@@ -3,7 +3,7 @@ import type { MiddlewareHandler } from 'hono'
 import type { Env, RequestContext, SessionEnv } from '../services.ts'
 import { authenticate, requireToken } from './auth.ts'
 import { readBody } from './body.ts'
-import { invalidRequest, Problem, type ProblemCode, problemJson, problems } from './problem.ts'
+import { exampleOfProblem, invalidRequest, Problem, type ProblemCode, problems } from './problem.ts'
 import { header, ProblemSchema } from './schemas.ts'
 import { toInputErrors } from './validation.ts'
 
@@ -96,7 +96,9 @@ function problemResponses(codes: ProblemCode[]) {
         content: {
           'application/problem+json': {
             schema: ProblemSchema,
-            examples: Object.fromEntries(codes.map((code) => [code, { value: exampleOf(code) }])),
+            examples: Object.fromEntries(
+              codes.map((code) => [code, { value: exampleOfProblem(exampleProblem(code)) }]),
+            ),
           },
         },
       },
@@ -104,18 +106,11 @@ function problemResponses(codes: ProblemCode[]) {
   )
 }
 
-const exampleErrors = {
-  invalid_request: [{ in: 'body' as const, pointer: '/name', message: 'Required' }],
-  weak_password: [
-    { in: 'body' as const, pointer: '/password', message: 'The password is among the most common ones.' },
-  ],
-}
-
-function exampleOf(code: ProblemCode): unknown {
-  const errors = code === 'invalid_request' || code === 'weak_password' ? exampleErrors[code] : undefined
-  const problem =
-    code === 'invalid_request' ? invalidRequest(exampleErrors[code]) : new Problem(code, errors && { errors })
-  return JSON.parse(problemJson(problem, 'aca6fa98-8ada-41f7-935d-7164efd3293d'))
+function exampleProblem(code: ProblemCode): Problem {
+  if (code === 'invalid_request') return invalidRequest([{ in: 'body', pointer: '/name', message: 'Required' }])
+  if (code !== 'weak_password') return new Problem(code)
+  const message = 'The password is among the most common ones.'
+  return new Problem(code, { errors: [{ in: 'body', pointer: '/password', message }] })
 }
 
 const requestIdHeader = { 'X-Request-Id': header('The id of the request in the log.') }

@@ -73,7 +73,7 @@ async function sendFile(c: RequestContext, file: StaticFile): Promise<Response> 
   c.header('Cache-Control', isVersioned ? 'public, max-age=31536000, immutable' : 'no-cache')
   c.header('ETag', `W/"${file.version}"`)
   c.header('Vary', 'Accept-Encoding', { append: true })
-  if (isNamed(c.req.header('If-None-Match') ?? '', file.version)) return c.body(null, 304)
+  if (hasVersion(c.req.header('If-None-Match') ?? '', file.version)) return c.body(null, 304)
   const { body, encoding } = await c.env.encode(file, c.req.header('Accept-Encoding') ?? '')
   c.header('Content-Type', file.type === 'application/json' ? file.type : `${file.type}; charset=utf-8`)
   if (encoding) c.header('Content-Encoding', encoding)
@@ -81,5 +81,5 @@ async function sendFile(c: RequestContext, file: StaticFile): Promise<Response> 
 }
 
 /** Tells whether an If-None-Match header names a version, by the weak comparison of RFC 9110 (8.8.3.2). */
-const isNamed = (header: string, version: string) =>
+const hasVersion = (header: string, version: string) =>
   header.trim() === '*' || header.split(',').some((tag) => tag.trim().replace(/^W\//, '') === `"${version}"`)

@@ -1,6 +1,6 @@
 import type { OpenAPIHono } from '@hono/zod-openapi'
 import type { Env } from '../services.ts'
-import { Problem, problemJson } from './problem.ts'
+import { exampleOfProblem, Problem } from './problem.ts'
 
 /** The parts of the document that no route declares. */
 export type Info = {
@@ -140,10 +140,9 @@ const parserResponses = {
 function parserResponse(status: number, description: string): Response {
   const problem = new Problem('malformed_request', { status: status as 408, detail: description })
   const schema = { $ref: '#/components/schemas/Problem' }
-  const example = JSON.parse(problemJson(problem, 'aca6fa98-8ada-41f7-935d-7164efd3293d'))
   return {
     description: `\`malformed_request\`: ${description} Node's HTTP parser answers this. On Workers, Cloudflare has limits of its own.`,
-    content: { 'application/problem+json': { schema, example } },
+    content: { 'application/problem+json': { schema, example: exampleOfProblem(problem) } },
   }
 }
 

@@ -67,6 +67,10 @@ export function invalidRequest(errors: InputError[]): Problem {
   return new Problem('invalid_request', { detail, errors: errors.slice(0, MAX_ERRORS) })
 }
 
+/** Returns the body of a problem for the document. */
+export const exampleOfProblem = (problem: Problem): unknown =>
+  JSON.parse(problemJson(problem, 'aca6fa98-8ada-41f7-935d-7164efd3293d'))
+
 /** Writes a problem as the JSON of its response body. */
 export const problemJson = ({ code, status, message, details }: Problem, request_id: string): string =>
   JSON.stringify({

@@ -8,7 +8,7 @@ export function integer(min: number, max = 2 ** 31 - 1) {
 }
 
 /** Publishes the values of a response as texts, since a later version may have more of them. */
-export function growing<E extends z.ZodEnum>(schema: E): E {
+export function openEnum<E extends z.ZodEnum>(schema: E): E {
   return schema.openapi({ type: 'string', enum: undefined as never })
 }
 
@@ -133,7 +133,7 @@ export const ProblemSchema = z
     title: z.string().openapi({ description: 'The kind of problem, as a sentence.' }),
     status: integer(400, 599),
     detail: z.string().openapi({ description: 'What is wrong with this request.' }),
-    code: growing(z.enum(Object.keys(problems) as [ProblemCode, ...ProblemCode[]])).openapi({
+    code: openEnum(z.enum(Object.keys(problems) as [ProblemCode, ...ProblemCode[]])).openapi({
       description: 'Stable and machine-readable. Handle an unknown code by its status.',
       example: 'invalid_request',
     }),

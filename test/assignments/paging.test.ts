@@ -72,13 +72,10 @@ describe('paging', () => {
     const person = await createUser()
     // Unicode composes none of these, so the key of each character has three characters of four bytes.
     for (const letter of 'abc') await create(person, { name: letter + '\u{1D160}'.repeat(254) })
-    const [first, second] = [(await list({ ordering: 'name,-status', limit: '1' }, person)).body].map((page) => [
-      page,
-      page.next,
-    ])[0] as [Json, string]
-    const next = (await list(second, person)).body
-    expect(idsOf((await list(next.next, person)).body)).toHaveLength(1)
-    expect(idsOf((await list(next.previous, person)).body)).toEqual(idsOf(first))
+    const first = (await list({ ordering: 'name,-status', limit: '1' }, person)).body
+    const second = (await list(first.next, person)).body
+    expect(idsOf((await list(second.next, person)).body)).toHaveLength(1)
+    expect(idsOf((await list(second.previous, person)).body)).toEqual(idsOf(first))
   })
 
   test('reaches every row of a search with ten terms in long descriptions', async () => {
