@@ -6,7 +6,7 @@ import { idTime } from '../crypto.ts'
 import type { Database } from '../database/connect.ts'
 import { MAX_CLOCK_SKEW_DAYS, newestEvent } from '../database/log-position.ts'
 import { assignment_events } from '../database/schema.ts'
-import { type LogPosition, positionOf, START } from './position.ts'
+import { type LogPosition, later, positionOf, START } from './position.ts'
 
 type Row = typeof assignment_events.$inferSelect
 
@@ -35,7 +35,7 @@ export async function readHead(db: Database, now: Date): Promise<EventPage | Log
   const rows = await db.execute(sql`
     with ${watermarkAndHead(now)}
     select ${logState(START, now)} from (select) as one_row left join head on true`)
-  return toPage(rows, 0)
+  return toPage(rows, START, 0)
 }
 
 /**
@@ -47,7 +47,7 @@ export async function readHead(db: Database, now: Date): Promise<EventPage | Log
 export async function listEvents(db: Database, query: EventQuery, now: Date): Promise<EventPage | LogError> {
   const { assignment } = query.filter
   const select = assignment ? selectEventsOfAssignment(query, assignment, now) : selectEventsOfCaller(query, now)
-  return toPage(await db.execute(select), query.limit)
+  return toPage(await db.execute(select), query.from, query.limit)
 }
 
 type AudienceQuery = { audience: string[]; from: LogPosition; mustExist: LogPosition; limit: number }
@@ -70,7 +70,7 @@ export async function listEventsOfAudience(db: Database, query: AudienceQuery, n
       order by position, at, id limit (select ${limit}::int)
     )
     ${selectPage(mustExist, now)}`)
-  return toPage(rows, limit)
+  return toPage(rows, from, limit)
 }
 
 function selectEventsOfCaller(query: EventQuery, now: Date): SQL {
@@ -272,7 +272,7 @@ type ResultRow = LogEvent & {
   head_hash: string | null
 }
 
-function toPage(result: object[], limit: number): EventPage | LogError {
+function toPage(result: object[], from: LogPosition, limit: number): EventPage | LogError {
   const rows = result as [ResultRow, ...ResultRow[]]
   const [{ is_known, is_foreign, head_position: position, head_at, head_hash: hash }] = rows
   if (is_foreign) return 'foreign_log'
@@ -282,5 +282,7 @@ function toPage(result: object[], limit: number): EventPage | LogError {
     .map(({ is_known, is_foreign, head_position, head_at, head_hash, ...event }) => event)
   const last = events.at(-1)
   if (last && events.length === limit) return { events, next: positionOf(last), isFull: true }
-  return { events, next: hash ? { kind: 'head', position, day: dayOf(head_at), hash } : START, isFull: false }
+  const head: LogPosition = hash ? { kind: 'head', position, day: dayOf(head_at), hash } : START
+  // The watermark can fall for a moment, while a transaction of another database ends. The reader must not go back with it.
+  return { events, next: later(head, from), isFull: false }
 }

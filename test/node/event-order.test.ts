@@ -2,6 +2,8 @@ import postgres from 'postgres'
 import { describe, expect, test } from 'vitest'
 import { migrate } from '../../src/database/migrate.ts'
 import { migrationStatus } from '../../src/database/migration-status.ts'
+import { listEvents } from '../../src/events/log.ts'
+import { positionOf } from '../../src/events/position.ts'
 import { cloneDatabase, openDocket } from '../support/fixtures.ts'
 import { eventIn, openStreams } from '../support/follow.ts'
 import { assignmentActions } from '../support/stream.ts'
@@ -62,6 +64,23 @@ describe('events of concurrent transactions', () => {
     await connection`rollback`
     connection.release()
     await elsewhere.end()
+  })
+
+  // The watermark falls for a moment while a transaction of another database ends.
+  test('never move the position of a reader back', async () => {
+    const ada = await createUser()
+    await create(ada)
+    const [first, second] = await Promise.all([owner.reserve(), owner.reserve()])
+    await first`begin`
+    await insertEvent(first, ada, 'uncommitted')
+    await insertEvent(second, ada, 'committed')
+    const [event] = await second`
+      select position::text, at, id from assignment_events where name = 'committed'`
+    const from = positionOf({ position: event?.position, at: event?.at.toISOString(), id: event?.id })
+    const query = { caller: ada.id, filter: {}, from, limit: 100 }
+    expect(await listEvents(db, query, docket.now())).toMatchObject({ events: [], next: from })
+    await first`rollback`
+    for (const connection of [first, second]) connection.release()
   })
 
   test('are delivered in the order of their times within a transaction', async () => {
