@@ -5,7 +5,7 @@ import { connect } from '../../src/database/connect.ts'
 import { listEventsOfAudience } from '../../src/events/log.ts'
 import { fromCursorKeys } from '../../src/events/position.ts'
 import { openDocket } from '../support/fixtures.ts'
-import { explain, type PlanNode, planModes, type Statement } from '../support/plans.ts'
+import { explain, type PlanNode, planModes, type Statement, vacuum } from '../support/plans.ts'
 import { cursorIn } from '../support/stream.ts'
 
 // The plans of all queries over 30,000 assignments of 200 people. Ada created half of them.
@@ -48,7 +48,7 @@ await owner.unsafe(`
       '{status}', created_at, 'todo', assignee, created_at
     from assignments where assignee = '${bob.id}';
   create index assignment_search_index on assignment_search using gin (people, text gin_trgm_ops);`)
-await owner`vacuum analyze`
+await vacuum(owner)
 
 const first = (await call('GET', '/assignments/?limit=100', { token: ada.token })).body
 const assignmentId = first.results[50].id

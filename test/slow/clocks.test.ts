@@ -52,8 +52,11 @@ function clientOf(token: string) {
     return { status: response.status, body: await response.json() }
   }
 
-  const create = (server: { url: string }, name: string) =>
-    call(server, '/assignments/', { method: 'POST', body: JSON.stringify({ name }) })
+  async function create(server: { url: string }, name: string) {
+    const response = await call(server, '/assignments/', { method: 'POST', body: JSON.stringify({ name }) })
+    expect(response).toMatchObject({ status: 201 })
+    return response
+  }
 
   /** Returns the names in the account's events from the start on. Resumes when a stream ends. */
   async function* follow({ url }: { url: string }): AsyncGenerator<string, never> {

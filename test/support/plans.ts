@@ -1,4 +1,5 @@
 import type postgres from 'postgres'
+import { until } from './wait.ts'
 
 export type PlanNode = { 'Node Type': string; Plans?: PlanNode[] } & Record<string, string | number | undefined>
 
@@ -23,6 +24,16 @@ export async function explain(
     const [row] = await transaction.unsafe(`explain (analyze, format json) execute explained${values}`)
     await transaction.unsafe('deallocate explained')
     return flatten(row?.['QUERY PLAN'][0].Plan)
+  })
+}
+
+/** Vacuums a database until all its rows are visible to index-only scans. An older transaction can delay that. */
+export async function vacuum(client: postgres.Sql) {
+  await until(async () => {
+    await client`vacuum analyze`
+    const [table] = await client`
+      select from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace and relallvisible < relpages limit 1`
+    return table === undefined
   })
 }
 

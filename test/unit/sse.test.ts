@@ -3,7 +3,7 @@ import { formatSse, type SseMessage } from '../../src/events/sse.ts'
 
 test.each<[SseMessage, string]>([
   [{ retry: 2000, id: 'a' }, 'retry: 2000\nid: a\n'],
-  [{ data: '{"id":1}', id: 'a', event: 'changed' }, 'event: changed\nid: a\ndata: {"id":1}\n\n'],
+  [{ data: '{"id":1}', id: 'a', event: 'changed' }, 'event: changed\ndata: {"id":1}\nid: a\n\n'],
   [{ comment: 'still here' }, ': still here\n'],
   [{ id: 'a', comment: 'still here' }, ': still here\nid: a\n'],
   [{ id: undefined, comment: 'still here' }, ': still here\n'],
