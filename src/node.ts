@@ -1,3 +1,4 @@
+import { relative } from 'node:path'
 import { developWorker, migrateDatabase, saveOpenApi } from './node/commands.ts'
 import { serve } from './node/serve.ts'
 import { readSettings, type Settings, StartupError } from './settings.ts'
@@ -25,7 +26,8 @@ async function main([name = 'serve', ...args]: string[]) {
 }
 
 function usage() {
-  const lines = Object.entries(commands).map(([name, { does }]) => `  node src/node.ts ${name.padEnd(10)}${does}`)
+  const program = relative('.', process.argv[1] as string)
+  const lines = Object.entries(commands).map(([name, { does }]) => `  node ${program} ${name.padEnd(10)}${does}`)
   return ['The commands are:', ...lines].join('\n')
 }
 

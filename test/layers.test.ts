@@ -18,7 +18,7 @@ const LAYERS: [name: string, files: RegExp][] = [
   ['mail', /^mail\//],
   ['accounts', /^accounts\//],
   ['database', /^database\/(?!url\.ts$)/],
-  ['basics', /^((settings|concurrency|background|crypto|logger)|database\/url)\.ts$/],
+  ['basics', /^((settings|concurrency|background|crypto|files|logger)|database\/url)\.ts$/],
 ]
 
 /** Layers that know nothing of HTTP. */
@@ -27,12 +27,12 @@ const DOMAIN = ['events and reports', 'assignments', 'accounts', 'database', 'ba
 /** Files that only one runtime may load, with the entry points that may. */
 const RUNTIME_ONLY: [files: RegExp, entries: string[]][] = [
   [/^(node|demo)\//, ['node.ts']],
-  [/^database\/(migrate|tls)\.ts$/, ['node.ts']],
+  [/^(files|database\/(migrate|tls))\.ts$/, ['node.ts']],
   [/^worker\//, ['worker.ts']],
 ]
 
 /** Files that may import Node's built-in modules. Workers have those that worker/ and the socket use. */
-const USES_NODE_BUILT_INS = /^(node\.ts$|node\/|worker\/|database\/(migrate|socket|tls)\.ts$)/
+const USES_NODE_BUILT_INS = /^((node|files)\.ts$|node\/|worker\/|database\/(migrate|socket|tls)\.ts$)/
 
 const source = new URL('../src/', import.meta.url)
 const files = (await readdir(source, { recursive: true })).filter((file) => file.endsWith('.ts'))

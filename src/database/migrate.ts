@@ -1,9 +1,9 @@
-import { fileURLToPath } from 'node:url'
 import { dictionary } from '@zxcvbn-ts/language-common'
 import { sql } from 'drizzle-orm'
 import { readMigrationFiles } from 'drizzle-orm/migrator'
 import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import type postgres from 'postgres'
+import { migrationsFolder } from '../files.ts'
 import { Opener } from './client.ts'
 import { continuePositions } from './log-position.ts'
 import { isRestoring, RESTORING } from './migration-status.ts'
@@ -11,8 +11,6 @@ import { common_passwords } from './schema.ts'
 import { defineHistoryStart, setPolicies, setUpTimescale, type TimescaleSupport } from './timescale.ts'
 import { onNode } from './tls.ts'
 import { parseDatabaseUrl } from './url.ts'
-
-const migrationsFolder = fileURLToPath(new URL('../../drizzle', import.meta.url))
 
 /** The key of the advisory lock, which must be the same in every version of Docket. */
 const ADVISORY_LOCK = 0x646f636b

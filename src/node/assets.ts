@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { brotliCompress, constants, gzip } from 'node:zlib'
 import { parseAccept } from 'hono/utils/accept'
+import { swaggerFile } from '../files.ts'
 import type { Services, StaticFile } from '../services.ts'
 
 const CHUNK_BYTES = 64 * 1024
@@ -10,8 +11,7 @@ const CHUNK_BYTES = 64 * 1024
 const MAX_KEPT = 16
 
 /** Reads a file of Swagger UI. */
-export const readAsset: Services['asset'] = async (name) =>
-  new Uint8Array(await readFile(new URL(import.meta.resolve(`swagger-ui-dist/${name}`))))
+export const readAsset: Services['asset'] = async (name) => new Uint8Array(await readFile(swaggerFile(name)))
 
 /**
  * Returns a file compressed by Brotli or gzip, as the client prefers. A file is read and compressed once. It is streamed in

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { cp, mkdir, readFile, symlink } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import postgres from 'postgres'
 import { describe, expect, inject, test } from 'vitest'
@@ -10,7 +10,7 @@ import { migrate } from '../../src/database/migrate.ts'
 import { migrationStatus } from '../../src/database/migration-status.ts'
 import { freePort } from '../../src/node/embedded-postgres.ts'
 import { cloneDatabase, PASSWORD, post } from '../support/fixtures.ts'
-import { startServer, temporaryFolder } from '../support/process.ts'
+import { entry, startServer, temporaryFolder } from '../support/process.ts'
 import { openRaw } from '../support/raw.ts'
 
 const JSON_TYPE = { 'Content-Type': 'application/json' }
@@ -57,7 +57,7 @@ describe('a server with DATABASE_URL', () => {
     const mistyped = startServer({}, ['migrat'])
     expect(await mistyped.exitCode).toBe(1)
     expect(mistyped.output()).toMatch(/^Docket did not start\.\nThere is no command "migrat"\. The commands are:\n/)
-    expect(mistyped.output()).toContain('node src/node.ts migrate ')
+    expect(mistyped.output()).toMatch(/node \S+node\.js migrate /)
   })
 
   test('works in an install without development dependencies', async () => {
@@ -80,6 +80,19 @@ describe('a server with DATABASE_URL', () => {
       env: { PATH, DATABASE_URL: await emptyDatabase() },
     })
     expect(migration.stdout).toMatch(/is migrated/)
+  })
+
+  test('works as a bundle in a folder of its own', async () => {
+    const folder = await temporaryFolder()
+    await cp(dirname(entry), folder, { recursive: true })
+    const args = [join(folder, basename(entry))]
+    const server = startServer({ DATABASE_URL: await emptyDatabase() }, ['migrate'], { args })
+    expect([await server.exitCode, server.output()]).toEqual([0, expect.stringContaining('is migrated')])
+    const docs = startServer({ DATABASE_URL: await cloneDatabase() }, [], { args })
+    for (const path of ['/readyz', '/docs/swagger-ui.css', '/docs/swagger-ui-bundle.js']) {
+      expect(await fetch((await docs.url()) + path)).toMatchObject({ status: 200 })
+    }
+    expect(await docs.stop()).toBe(0)
   })
 
   test('logs a JSON line for each request, with the route instead of the path', async () => {

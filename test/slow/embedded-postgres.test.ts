@@ -1,12 +1,23 @@
 import { execFile, spawn } from 'node:child_process'
-import { chmod, chown, cp, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { chmod, chown, cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { entry, expectNoUserSwitch, postmasterPid, startServer, temporaryFolder } from '../support/process.ts'
 import { until } from '../support/wait.ts'
 
 const isRoot = process.getuid?.() === 0
+
+// Creating a cluster takes seconds, so it is done once where a test is not about it.
+const created = await mkdtemp(join(tmpdir(), 'docket-test-'))
+afterAll(() => rm(created, { recursive: true }))
+await expectReady(startServer({ DATA_DIR: join(created, 'data') }))
+
+const copyFolder = (from: string, to: string) => promisify(execFile)('cp', ['-a', from, to])
+
+/** Copies the folder of a server that was started and stopped. */
+const copyCreated = (to: string) => copyFolder(join(created, 'data'), to)
 
 /** Expects a server to become ready and to stop without an error. */
 async function expectReady(server: ReturnType<typeof startServer>) {
@@ -28,7 +39,8 @@ describe('a server with the embedded PostgreSQL', () => {
   })
 
   test('starts although its pid file names a foreign process', async () => {
-    const DATA_DIR = await temporaryFolder()
+    const DATA_DIR = join(await temporaryFolder(), 'data')
+    await copyCreated(DATA_DIR)
     const first = startServer({ DATA_DIR })
     await first.url()
     const file = join(DATA_DIR, 'postgres/cluster/postmaster.pid')
@@ -111,13 +123,14 @@ describe('a server with the embedded PostgreSQL', () => {
     const readOnly = /^Docket did not start\.\nDATA_DIR must be a folder .* It cannot write to .* \(EROFS\)\./
     expect(await explanation(join(folder, 'a/b'), `-t tmpfs -o ro tmpfs ${folder}`)).toMatch(readOnly)
     expect(await readdir(folder)).toEqual([])
-    await expectReady(startServer({ DATA_DIR: folder }))
+    await copyCreated(join(folder, 'data'))
     const remount = `--bind ${folder} ${folder} && mount -o remount,bind,ro ${folder}`
-    expect(await explanation(folder, remount)).toMatch(readOnly)
+    expect(await explanation(join(folder, 'data'), remount)).toMatch(readOnly)
   })
 
   test.runIf(isRoot)('leaves no PostgreSQL behind if it cannot connect to it', async () => {
     const DATA_DIR = join(await temporaryFolder(), 'data')
+    await copyCreated(DATA_DIR)
     // In a network of its own, 127.0.0.1 is down.
     const server = startServer({ DATA_DIR }, [], { command: 'unshare', args: ['--net', process.execPath, entry] })
     expect(await server.exitCode).toBe(1)
@@ -130,6 +143,7 @@ describe('a server with the embedded PostgreSQL', () => {
     const folder = await temporaryFolder()
     const [DATA_DIR, mounted] = [join(folder, 'data'), join(folder, 'mounted')]
     await mkdir(mounted)
+    await copyCreated(DATA_DIR)
     const first = startServer({ DATA_DIR })
     await first.url()
     const pid = await postmasterPid(DATA_DIR)
@@ -151,11 +165,12 @@ describe('a server with the embedded PostgreSQL', () => {
   test('starts although its pid file names the PostgreSQL of another folder', async () => {
     const folder = await temporaryFolder()
     const [DATA_DIR, copy] = [join(folder, 'data'), join(folder, 'copy')]
+    await copyCreated(DATA_DIR)
     const first = startServer({ DATA_DIR })
     await first.url()
     const pid = await readFile(join(DATA_DIR, 'postgres/cluster/postmaster.pid'))
     expect(await first.stop()).toBe(0)
-    await promisify(execFile)('cp', ['-a', DATA_DIR, copy])
+    await copyFolder(DATA_DIR, copy)
     const second = startServer({ DATA_DIR })
     await second.url()
     const running = await postmasterPid(DATA_DIR)
@@ -166,7 +181,8 @@ describe('a server with the embedded PostgreSQL', () => {
   })
 
   test('stops with a real terminal', async () => {
-    const DATA_DIR = await temporaryFolder()
+    const DATA_DIR = join(await temporaryFolder(), 'data')
+    await copyCreated(DATA_DIR)
     const { execPath } = process
     const terminal = spawn('script', ['-qec', `'${execPath}' '${entry}'`, '/dev/null'], {
       env: { ...process.env, DATA_DIR, PORT: '0' },

@@ -1,6 +1,9 @@
+import { execFile } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import postgres from 'postgres'
 import type { TestProject } from 'vitest/node'
 import { migrate } from '../../src/database/migrate.ts'
@@ -13,8 +16,13 @@ declare module 'vitest' {
   }
 }
 
-/** Opens the PostgreSQL of all test files, embedded or at TEST_DATABASE_URL, with a template that each file clones. */
+/**
+ * Bundles the server that tests start as a process. Opens the PostgreSQL of all test files, embedded or at
+ * TEST_DATABASE_URL, with a template that each file clones.
+ */
 export default async function setup(project: TestProject) {
+  const [build, folder] = ['build.ts', 'node_modules/.cache/docket-test/dist'].map(inProject)
+  await promisify(execFile)(process.execPath, [build, folder] as string[])
   const server = process.env.TEST_DATABASE_URL
     ? { url: process.env.TEST_DATABASE_URL, stop: async () => {} }
     : await openTemporary()
@@ -34,6 +42,8 @@ export default async function setup(project: TestProject) {
     await server.stop()
   }
 }
+
+const inProject = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url))
 
 /** Keeps TimescaleDB's workers away: a database can be cloned only while nobody is connected to it. */
 async function disallowConnections(admin: postgres.Sql, name: string) {

@@ -4,11 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished } from 'vitest'
 
-/** The program of the server. */
-export const entry = new URL('../../src/node.ts', import.meta.url).pathname
-
-/** Compiled sources, which spare each server half of its start. */
-const compileCache = new URL('../../node_modules/.cache/docket-test', import.meta.url).pathname
+/** The program of the server, as `npm run build` bundles it. */
+export const entry = new URL('../../node_modules/.cache/docket-test/dist/node.js', import.meta.url).pathname
 
 /** Creates a folder that is removed after the test. */
 export async function temporaryFolder() {
@@ -30,7 +27,7 @@ export function startServer(
   { command = process.execPath, args: first, cwd }: Program = { args: [entry] },
 ) {
   const { PATH = '', HOME = '' } = process.env
-  const env = { PATH, HOME, PORT: '0', NODE_COMPILE_CACHE: compileCache, ...environment }
+  const env = { PATH, HOME, PORT: '0', ...environment }
   const child = spawn(command, [...first, ...args], { env, ...(cwd && { cwd }) })
   const exitCode = new Promise<number | null>((resolve) => child.once('close', resolve))
   let output = ''
