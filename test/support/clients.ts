@@ -41,7 +41,9 @@ export async function startRuntime(runtime: 'Node' | 'Workers') {
   const server = startServer({ ...settings, PORT, PATH }, ['worker'])
   const baseUrl = `http://127.0.0.1:${PORT}`
   await server.waitForOutput(new RegExp(`Ready on http://.*:${PORT}`))
-  await until(async () => (await fetch(`${baseUrl}/readyz`)).ok)
+  // A request to a workerd that is just being replaced may never be answered.
+  const isReady = () => fetch(`${baseUrl}/readyz`, { signal: AbortSignal.timeout(5000) }).then(({ ok }) => ok)
+  await until(() => isReady().catch(() => false))
   return { server, baseUrl }
 }
 
