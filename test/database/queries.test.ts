@@ -157,6 +157,14 @@ test('a client that catches up reads its own events from an index', async () => 
   expect(new Set(byPerson.map((node) => node['Node Type']))).toEqual(new Set(['Index Only Scan']))
 })
 
+test.each(['', '&status=done'])('a count reads no rows but those of the page: %s', async (filter) => {
+  statements.length = 0
+  await call('GET', `/assignments/?count=true&limit=1${filter}`, { token: ada.token })
+  const scans = scansIn(await explain(owner, statements.at(-1) as Statement, 'force_generic_plan'))
+  expect(countRows(scans.filter((node) => node['Node Type'] === 'Index Only Scan'))).toBeGreaterThan(3_000)
+  expect(countRows(scans.filter((node) => node['Node Type'] !== 'Index Only Scan'))).toBeLessThan(20)
+})
+
 test('a report reads only indexes and no events', async () => {
   statements.length = 0
   const range = 'from=2026-01-10&to=2026-01-20'
