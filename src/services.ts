@@ -1,6 +1,6 @@
 import type { Context } from 'hono'
 import type { Kdf } from './accounts/passwords.ts'
-import type { Bearer, Session } from './accounts/sessions.ts'
+import type { Bearer } from './accounts/sessions.ts'
 import type { Background } from './background.ts'
 import type { Clock } from './database/clock.ts'
 import type { Database } from './database/connect.ts'
@@ -52,13 +52,10 @@ export type Env = {
     hasTimedOut?: boolean
     /** Returns the errors of the body, which are listed with those of the query. */
     bodyErrors?: () => InputError[]
-    /** The token of a bearer route, and whether the handler has taken it for a statement that checks it. */
-    token?: { bearer: Bearer; isTaken: boolean }
+    /** The token of a protected route, and whether a statement has checked it. */
+    token?: { bearer: Bearer; isChecked: boolean }
   }
 }
-
-/** The environment of a handler whose route requires a session. */
-export type SessionEnv = Env & { Variables: { session: Session } }
 
 /** The part of Hono's context that is the same in every handler. */
 export type RequestContext = Pick<Context<Env>, 'req' | 'env' | 'var' | 'header' | 'body'>

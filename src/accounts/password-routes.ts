@@ -1,4 +1,5 @@
 import { OpenAPIHono } from '@hono/zod-openapi'
+import { asCaller } from '../http/auth.ts'
 import { protectedRoute, publicRoute } from '../http/declare-route.ts'
 import { clientOf } from '../http/forwarded.ts'
 import { Problem } from '../http/problem.ts'
@@ -17,7 +18,8 @@ import {
 import { hashPassword, verifyPassword } from './passwords.ts'
 import { assertStrongPassword, invalidCode } from './problems.ts'
 import { messageResponse, PasswordChangeSchema, PasswordResetRequestSchema, PasswordResetSchema } from './schemas.ts'
-import { changePassword, findPasswordHash } from './users.ts'
+import { findSession } from './sessions.ts'
+import { changePassword } from './users.ts'
 
 const CHANGED = 'The password has been changed, and all other sessions have ended.'
 const RESET_REQUESTED = 'If the address has an account, a code has been sent to it.'
@@ -39,12 +41,12 @@ export const passwordRoutes = new OpenAPIHono<Env>()
       problems: ['weak_password', 'wrong_password', 'too_many_requests'],
     }),
     async (c) => {
-      const { session } = c.var
+      const session = await asCaller(c, (bearer) => findSession(c.env.db, bearer))
       const { old_password, new_password } = c.req.valid('json')
       await assertStrongPassword(c.env.db, new_password, '/new_password', session.account)
       const wrong = new Problem('wrong_password', { detail: 'The old password is wrong.' })
       await limitGuesses(c.env, loginFailures(session.account.email, clientOf(c)), wrong, () =>
-        checkPassword(c, session.account.id, old_password),
+        checkPassword(c, old_password, session.hash),
       )
       const hash = await hashPassword(c.env.kdf, new_password)
       if (!(await changePassword(c.env.db, session, hash, c.env.now()))) throw wrong
@@ -105,11 +107,8 @@ export const passwordRoutes = new OpenAPIHono<Env>()
   )
 
 /** Returns true if the password is the account's, and undefined if not. */
-async function checkPassword({ env, var: { pauseTimeout } }: RequestContext, id: string, password: string) {
-  const hash = await findPasswordHash(env.db, id)
-  if (hash === undefined) return undefined
-  return (await pauseTimeout(() => verifyPassword(env.kdf, password, hash))) || undefined
-}
+const checkPassword = async ({ env, var: { pauseTimeout } }: RequestContext, password: string, hash: string) =>
+  (await pauseTimeout(() => verifyPassword(env.kdf, password, hash))) || undefined
 
 /** Mails a reset code if the address has an account. */
 async function mailReset({ db, sendMail }: Services, email: string, now: Date) {

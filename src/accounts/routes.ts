@@ -1,5 +1,5 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
-import { unauthenticated } from '../http/auth.ts'
+import { asCaller } from '../http/auth.ts'
 import { protectedRoute, publicRoute } from '../http/declare-route.ts'
 import { clientOf } from '../http/forwarded.ts'
 import { Problem } from '../http/problem.ts'
@@ -22,9 +22,9 @@ import {
   SessionListSchema,
   SignUpSchema,
 } from './schemas.ts'
-import { createSession, endSession, listSessions } from './sessions.ts'
+import { createSession, endSession, findCaller, listSessions, renameCaller } from './sessions.ts'
 import { ACTIVATION_HOURS, activate, createSignup } from './signups.ts'
-import { findLogin, findUser, renameUser, upgradeHash } from './users.ts'
+import { findLogin, findUser, upgradeHash } from './users.ts'
 
 const SIGNED_UP = 'If the address can be signed up, a code has been sent to it.'
 const WRONG_CREDENTIALS = 'The e-mail address or the password is wrong, or the account is not activated yet.'
@@ -122,8 +122,7 @@ export const accountRoutes = new OpenAPIHono<Env>()
       responses: { 204: { description: 'The session has ended.' } },
     }),
     async (c) => {
-      const { account, id } = c.var.session
-      await endSession(c.env.db, account.id, id, c.env.now())
+      await asCaller(c, (bearer) => endSession(c.env.db, bearer))
       return c.body(null, 204)
     },
   )
@@ -137,7 +136,7 @@ export const accountRoutes = new OpenAPIHono<Env>()
       tags,
       responses: { 200: jsonResponse(AccountSchema, 'Your account.') },
     }),
-    (c) => c.json(c.var.session.account, 200),
+    async (c) => c.json(await asCaller(c, (bearer) => findCaller(c.env.db, bearer)), 200),
   )
   .openapi(
     protectedRoute({
@@ -151,9 +150,8 @@ export const accountRoutes = new OpenAPIHono<Env>()
       responses: { 200: jsonResponse(AccountSchema, 'Your account after the change.') },
     }),
     async (c) => {
-      const renamed = await renameUser(c.env.db, c.var.session.account.id, c.req.valid('json'), c.env.now())
-      if (!renamed) throw unauthenticated()
-      return c.json(renamed, 200)
+      const names = c.req.valid('json')
+      return c.json(await asCaller(c, (bearer) => renameCaller(c.env.db, bearer, names)), 200)
     },
   )
   .openapi(
@@ -166,7 +164,7 @@ export const accountRoutes = new OpenAPIHono<Env>()
       tags,
       responses: { 200: jsonResponse(SessionListSchema, 'Your live sessions.') },
     }),
-    async (c) => c.json({ results: await listSessions(c.env.db, c.var.session, c.env.now()) }, 200),
+    async (c) => c.json({ results: await asCaller(c, (bearer) => listSessions(c.env.db, bearer)) }, 200),
   )
   .openapi(
     protectedRoute({
@@ -180,8 +178,9 @@ export const accountRoutes = new OpenAPIHono<Env>()
       responses: { 204: { description: 'The session has ended.' } },
     }),
     async (c) => {
-      const ended = await endSession(c.env.db, c.var.session.account.id, c.req.valid('param').id, c.env.now())
-      if (!ended) throw new Problem('not_found')
+      const { id } = c.req.valid('param')
+      const { outcome } = await asCaller(c, (bearer) => endSession(c.env.db, bearer, id))
+      if (outcome === 'not_found') throw new Problem('not_found')
       return c.body(null, 204)
     },
   )

@@ -5,11 +5,13 @@ import { type Database, statement } from '../database/connect.ts'
 import { sessions, users } from '../database/schema.ts'
 import { type Account, accountColumns } from './users.ts'
 
-/** The caller's session with its account. */
-export type Session = { id: string; password_version: number; account: Account }
-
 /** The hash of a token as it was sent, and the time at which its expiry is judged. */
 export type Bearer = { token_hash: Uint8Array; now: string }
+
+/** The result of a statement whose token is unknown, expired or revoked. */
+export type Unauthenticated = { outcome: 'unauthenticated' }
+
+export const UNAUTHENTICATED: Unauthenticated = { outcome: 'unauthenticated' }
 
 // A session counts only for the password that it was created with, so a changed password ends all of them at once.
 const isOfCurrentPassword = and(eq(users.id, sessions.user_id), eq(users.password_version, sessions.password_version))
@@ -21,19 +23,57 @@ const isLive = and(
 
 const byToken = sql`from ${sessions} join ${users} on ${isOfCurrentPassword} where ${isLive}`
 
-/** The account id of a token, or no row: for a statement that checks the token itself, which saves a round trip. */
-export const callerByToken = sql`select ${users.id} ${byToken}`
+/**
+ * The body of the common table expression `caller`, for a statement that checks the token of its caller itself: the account
+ * and session of a live token, or no row. The statement takes a Bearer.
+ */
+export const callerByToken = sql`
+    select ${users.id}, ${users.created_at}, ${users.password_version}, ${sessions.id} as session ${byToken}
+  `
 
-/** Returns the session of a token; undefined when the token is unknown, expired or revoked. */
-export async function findSession(db: Database, bearer: Bearer): Promise<Session | undefined> {
-  const [row] = await selectSession(db, bearer)
-  if (!row) return undefined
-  const { session, password_version, ...account } = row
-  return { id: session, password_version, account }
+const { placeholder } = sql
+
+const accountList = sql.join(Object.values(accountColumns), sql`, `)
+
+/** Returns the caller's account. */
+export async function findCaller(db: Database, bearer: Bearer): Promise<Account | Unauthenticated> {
+  const [account] = await selectAccount(db, bearer)
+  return account ?? UNAUTHENTICATED
 }
 
-const selectSession = statement<{ session: string; password_version: number } & Account>(sql`
-  select ${sessions.id} as session, ${sessions.password_version}, ${sql.join(Object.values(accountColumns), sql`, `)} ${byToken}`)
+const selectAccount = statement<Account>(sql`select ${accountList} ${byToken}`)
+
+/** The caller's session with its account and the hash of its password. */
+export type Session = { id: string; password_version: number; hash: string; account: Account }
+
+/** Returns what a change of the caller's password is checked against. */
+export async function findSession(db: Database, bearer: Bearer): Promise<Session | Unauthenticated> {
+  const [row] = await selectSession(db, bearer)
+  if (!row) return UNAUTHENTICATED
+  const { session, password_version, hash, ...account } = row
+  return { id: session, password_version, hash, account }
+}
+
+const selectSession = statement<{ session: string; password_version: number; hash: string } & Account>(sql`
+  select ${sessions.id} as session, ${sessions.password_version}, ${users.password} as hash, ${accountList} ${byToken}`)
+
+type Names = { first_name?: string | undefined; last_name?: string | undefined }
+
+/** Changes the given names of the caller and returns the account. */
+export async function renameCaller(db: Database, bearer: Bearer, names: Names): Promise<Account | Unauthenticated> {
+  const { first_name = null, last_name = null } = names
+  const [renamed] = await rename(db, { ...bearer, first_name, last_name })
+  return renamed ?? UNAUTHENTICATED
+}
+
+const rename = statement<Account>(sql`
+  with caller as (${callerByToken})
+  update users set
+    first_name = coalesce(${placeholder('first_name')}, first_name),
+    last_name = coalesce(${placeholder('last_name')}, last_name),
+    updated_at = ${placeholder('now')}
+  from caller where users.id = caller.id
+  returning ${accountList}`)
 
 type NewSession = { user_id: string; password_version: number; user_agent: string | null; days: number }
 
@@ -69,20 +109,45 @@ const endSurplus = statement(sql`
   )
   delete from sessions where id in (select id from locked)`)
 
+type OwnSession = Pick<typeof sessions.$inferSelect, 'id' | 'created_at' | 'expires_at' | 'user_agent'> & {
+  /** Whether it is the session of the token. */
+  current: boolean
+}
+
 /** Returns the live sessions of the caller's account, newest first. */
-export const listSessions = (db: Database, caller: Session, now: Date) =>
-  db
-    .select({
-      id: sessions.id,
-      created_at: sessions.created_at,
-      expires_at: sessions.expires_at,
-      user_agent: sessions.user_agent,
-      current: sql<boolean>`${sessions.id} = ${caller.id}`,
-    })
-    .from(sessions)
-    .innerJoin(users, isOfCurrentPassword)
-    .where(and(eq(sessions.user_id, caller.account.id), gt(sessions.expires_at, now.toISOString())))
-    .orderBy(sql`${sessions.id} desc`)
+export async function listSessions(db: Database, bearer: Bearer): Promise<OwnSession[] | Unauthenticated> {
+  const rows = await selectOwnSessions(db, bearer)
+  // A caller has at least one: the session of the token.
+  return rows.length > 0 ? rows : UNAUTHENTICATED
+}
+
+const isOwn = sql`sessions.user_id = caller.id and sessions.password_version = caller.password_version
+    and sessions.expires_at > ${placeholder('now')}`
+
+const selectOwnSessions = statement<OwnSession>(sql`
+  with caller as (${callerByToken})
+  select sessions.id, sessions.created_at, sessions.expires_at, sessions.user_agent,
+    sessions.id = caller.session as current
+  from caller join sessions on ${isOwn}
+  order by sessions.id desc`)
+
+/** Ends a session of the caller's account, by default that of the token. */
+export async function endSession(
+  db: Database,
+  bearer: Bearer,
+  id: string | null = null,
+): Promise<{ outcome: 'ended' | 'not_found' } | Unauthenticated> {
+  const [row] = await deleteSession(db, { ...bearer, id })
+  return row ?? UNAUTHENTICATED
+}
+
+const deleteSession = statement<{ outcome: 'ended' | 'not_found' }>(sql`
+  with caller as (${callerByToken}), ended as (
+    delete from sessions using caller
+    where sessions.id = coalesce(${placeholder('id')}, caller.session) and ${isOwn}
+    returning sessions.id
+  )
+  select case when exists (select from ended) then 'ended' else 'not_found' end as outcome from caller`)
 
 /** Returns which of the given sessions are still live. */
 export async function liveSessions(db: Database, ids: string[], now: Date): Promise<Set<string>> {
@@ -92,20 +157,4 @@ export async function liveSessions(db: Database, ids: string[], now: Date): Prom
     .innerJoin(users, isOfCurrentPassword)
     .where(and(sql`${sessions.id} = any(${`{${ids.join(',')}}`}::uuid[])`, gt(sessions.expires_at, now.toISOString())))
   return new Set(rows.map(({ id }) => id))
-}
-
-/** Ends a session of an account. Returns false if the account has no live session with that id. */
-export async function endSession(db: Database, user_id: string, id: string, now: Date): Promise<boolean> {
-  const ended = await db
-    .delete(sessions)
-    .where(
-      and(
-        eq(sessions.id, id),
-        eq(sessions.user_id, user_id),
-        gt(sessions.expires_at, now.toISOString()),
-        sql`exists (select from ${users} where ${isOfCurrentPassword})`,
-      ),
-    )
-    .returning({ id: sessions.id })
-  return ended.length > 0
 }

@@ -32,24 +32,6 @@ export async function findLogin(db: Database, email: string) {
 
 const hasEmail = (email: string) => eq(addressKey(users.email), addressKey(email))
 
-type Names = { first_name?: string | undefined; last_name?: string | undefined }
-
-/** Changes the given names and returns the account; undefined if it is gone. */
-export async function renameUser(db: Database, id: string, names: Names, now: Date): Promise<Account | undefined> {
-  const [renamed] = await db
-    .update(users)
-    .set({ ...names, updated_at: now.toISOString() })
-    .where(eq(users.id, id))
-    .returning(accountColumns)
-  return renamed
-}
-
-/** Returns the password hash of an account; undefined if the account is gone. */
-export async function findPasswordHash(db: Database, id: string): Promise<string | undefined> {
-  const [user] = await db.select({ password: users.password }).from(users).where(eq(users.id, id))
-  return user?.password
-}
-
 /** Replaces a password hash by a stronger one of the same password, unless the password has changed since. */
 export const upgradeHash = (db: Database, id: string, oldHash: string, newHash: string) =>
   db

@@ -1,5 +1,5 @@
 import { type SQL, sql } from 'drizzle-orm'
-import { type Bearer, callerByToken } from '../accounts/sessions.ts'
+import { type Bearer, callerByToken, UNAUTHENTICATED, type Unauthenticated } from '../accounts/sessions.ts'
 import { newId } from '../crypto.ts'
 import { type Database, statement } from '../database/connect.ts'
 import type { assignments } from '../database/schema.ts'
@@ -13,14 +13,18 @@ export type Fields = { [name in (typeof writableFields)[number]]?: Assignment[na
 
 /** Why a statement returned no assignment or changed nothing. */
 export type Refusal =
-  | { outcome: 'unauthenticated' | 'not_found' | 'precondition_failed' | 'unknown_assignee' }
+  | { outcome: 'not_found' | 'precondition_failed' | 'unknown_assignee' }
   /** The caller may not change these fields, which are separated by `, `. Without any, the caller may not delete. */
   | { outcome: 'forbidden'; refused_fields: string }
   /** The caller has named too many unknown addresses. Seconds until the next attempt. */
   | { outcome: 'too_many_requests'; wait: number }
 
 /** The one row that each statement returns. The columns of the assignment have no meaning unless the outcome is `ok`. */
-export type OutcomeRow = Assignment & { outcome: 'ok' | Refusal['outcome']; refused_fields?: string; wait?: number }
+export type OutcomeRow = Assignment & {
+  outcome: 'ok' | (Refusal | Unauthenticated)['outcome']
+  refused_fields?: string
+  wait?: number
+}
 
 /** The versions that a change accepts, and those that it does not. Without them it accepts any. */
 export type Precondition = { accepted?: number[] | undefined; excluded?: number[] | undefined }
@@ -58,9 +62,10 @@ export const deleteAssignment = async (db: Database, writer: Writer, id: string,
   toResult(await remove(db, { ...parametersOf(writer, {}), ...versionsOf(when), id }))
 
 /** Returns the assignment of a statement's row, or why there is none. */
-export function toResult(rows: OutcomeRow[]): Assignment | Refusal {
+export function toResult(rows: OutcomeRow[]): Assignment | Refusal | Unauthenticated {
   const [{ outcome, refused_fields = '', wait = 0, ...assignment }] = rows as [OutcomeRow]
   if (outcome === 'ok') return assignment
+  if (outcome === 'unauthenticated') return UNAUTHENTICATED
   if (outcome === 'forbidden') return { outcome, refused_fields }
   return outcome === 'too_many_requests' ? { outcome, wait } : { outcome }
 }

@@ -19,15 +19,19 @@ export function writeCursor({ keys, isBackward, isInclusive }: Cursor, list: unk
   return encode([...parts, checksum(parts, list)])
 }
 
-/** Decodes a cursor of a list whose keys match a schema; undefined for any other text. */
-export function readCursor(text: string, list: unknown, schema: z.ZodType<string[]>): Cursor | undefined {
+/**
+ * Decodes a cursor whose keys match a schema; undefined for any other text. The user of its list need not be known yet:
+ * `isCursorOf` must follow.
+ */
+export function readCursor(text: string, schema: z.ZodType<string[]>): Cursor | undefined {
   const parsed = CursorSchema.safeParse(decode(text))
   if (!parsed.success) return undefined
   const [keys, isBackward, isInclusive] = parsed.data
-  const cursor = { keys, isBackward, isInclusive }
-  // An unaltered cursor is encoded to the same text again.
-  return schema.safeParse(keys).success && writeCursor(cursor, list) === text ? cursor : undefined
+  return schema.safeParse(keys).success ? { keys, isBackward, isInclusive } : undefined
 }
+
+/** Tells whether a decoded cursor belongs to a list and is unaltered: then it is encoded to the same text again. */
+export const isCursorOf = (list: unknown, text: string, cursor: Cursor): boolean => writeCursor(cursor, list) === text
 
 const checksum = (parts: unknown[], list: unknown) =>
   encodeBase64urlNoPadding(sha256(JSON.stringify([parts, list])).slice(0, 12))

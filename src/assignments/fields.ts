@@ -14,6 +14,11 @@ export const assignmentFields = ['id', ...writableFields, 'creator', 'created_at
 /** The fields of an event in a response. */
 export const eventFields = ['id', 'at', 'kind', 'actor', 'assignment', ...loggedFields, 'changed'] as const
 
+/** The columns of an event for a select list. The connection does not parse arrays, but it does parse JSON. */
+export const eventColumns: SQL = sql.raw(
+  eventFields.map((field) => (field === 'changed' ? 'to_json(changed) as changed' : field)).join(', '),
+)
+
 type Changed = { name: string; description: string; creator: string; assignee: string; old_assignee: string | null }
 
 /**

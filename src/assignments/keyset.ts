@@ -52,7 +52,7 @@ export const cursorKeysSchema = (order: Order): z.ZodType<string[]> =>
   z.tuple(sortKeys(order).map(({ schema }) => schema) as [z.ZodType<string>])
 
 /** Returns the condition for the rows that come after a cursor, in the direction of the sort keys. */
-export function rowsAfter(keys: SortKey[], cursor: Cursor): SQL {
+export function rowsAfter(keys: SortKey[], cursor: Omit<Cursor, 'keys'> & { keys: unknown[] }): SQL {
   const values = keys.map(({ type }, index) => sql`${cursor.keys[index]}::${sql.raw(type)}`)
   const operators = keys.map(({ descending }) => sql.raw(descending ? '<' : '>'))
   const orEqual = sql.raw(cursor.isInclusive ? '=' : '')

@@ -1,11 +1,13 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
 import { statuses } from '../database/schema.ts'
+import { asCaller } from '../http/auth.ts'
 import { protectedRoute } from '../http/declare-route.ts'
 import { pageUrl, setLinks } from '../http/links.ts'
 import { Problem } from '../http/problem.ts'
 import { cursor, id, integer, limit, pageOf, pageResponse, wellFormed } from '../http/schemas.ts'
 import type { Env, RequestContext } from '../services.ts'
-import { type Cursor, instantKey, readCursor, writeCursor } from './cursors.ts'
+import { type Cursor, instantKey, isCursorOf, readCursor, writeCursor } from './cursors.ts'
+import { withCallerId } from './filter.ts'
 import { listHistory } from './history.ts'
 import { cursorKeysSchema, type Order, orderings, type Page } from './keyset.ts'
 import { type ListFilter, listAssignments } from './listing.ts'
@@ -14,7 +16,6 @@ import {
   asOf,
   beforeHistory,
   EventSchema,
-  idOf,
   moment,
   person,
   resolveAsOf,
@@ -123,16 +124,16 @@ export const listRoutes = new OpenAPIHono<Env>()
       problems: ['invalid_cursor'],
     }),
     async (c) => {
-      const caller = c.var.session.account.id
       const { limit, cursor: text, count: withCount = false, ordering: order, ...query } = c.req.valid('query')
-      const as_of = resolveAsOf(c, query.as_of)
-      const people = { assignee: idOf(query.assignee, caller), creator: idOf(query.creator, caller) }
-      const filter: ListFilter = { ...query, ...people, as_of }
-      const list = [caller, filter, order]
-      const cursor = parseCursor(text, list, cursorKeysSchema(order))
-      const page = await listAssignments(c.env.db, caller, filter, { order, limit, cursor, withCount })
-      if ('earliest' in page) throw beforeHistory(page)
-      return c.json({ ...linkPages(c, page, list, as_of), results: page.rows, count: page.count }, 200)
+      const filter: ListFilter = { ...query, as_of: resolveAsOf(c, query.as_of) }
+      const cursor = parseCursor(text, cursorKeysSchema(order))
+      const { caller, list } = await asCaller(c, (bearer) =>
+        listAssignments(c.env.db, bearer, filter, { order, limit, cursor, withCount }),
+      )
+      const identity = [caller, withCallerId(filter, caller), order]
+      assertCursorOf(identity, text, cursor)
+      if ('earliest' in list) throw beforeHistory(list)
+      return c.json({ ...linkPages(c, list, identity, filter.as_of), results: list.rows, count: list.count }, 200)
     },
   )
   .openapi(
@@ -149,27 +150,33 @@ export const listRoutes = new OpenAPIHono<Env>()
       problems: ['invalid_cursor'],
     }),
     async (c) => {
-      const caller = c.var.session.account.id
       const { id } = c.req.valid('param')
       const { limit, cursor: text } = c.req.valid('query')
-      const list = [caller, id]
-      const cursor = parseCursor(text, list, z.tuple([instantKey]))
-      const page = await listHistory(c.env.db, caller, id, cursor, limit)
-      if (!page) throw new Problem('not_found')
-      return c.json({ ...linkPages(c, page, list), results: page.rows }, 200)
+      const cursor = parseCursor(text, z.tuple([instantKey]))
+      const { caller, history } = await asCaller(c, (bearer) => listHistory(c.env.db, bearer, id, { cursor, limit }))
+      const identity = [caller, id]
+      assertCursorOf(identity, text, cursor)
+      if (!history) throw new Problem('not_found')
+      return c.json({ ...linkPages(c, history, identity), results: history.rows }, 200)
     },
   )
 
-/** Decodes the `cursor` parameter. Throws 400 if it does not belong to the list. */
-function parseCursor(text: string | undefined, list: unknown, keys: z.ZodType<string[]>): Cursor | undefined {
-  const cursor = text === undefined ? undefined : readCursor(text, list, keys)
+/** Decodes the `cursor` parameter. Throws 400 if it cannot be one of the list. `assertCursorOf` must follow. */
+function parseCursor(text: string | undefined, keys: z.ZodType<string[]>): Cursor | undefined {
+  const cursor = text === undefined ? undefined : readCursor(text, keys)
   if (text !== undefined && !cursor) throw new Problem('invalid_cursor')
   return cursor
 }
 
+/** Throws 400 if a cursor does not belong to a list, which is known only with its caller. */
+function assertCursorOf(identity: unknown, text: string | undefined, cursor: Cursor | undefined) {
+  if (text !== undefined && cursor && !isCursorOf(identity, text, cursor)) throw new Problem('invalid_cursor')
+}
+
 /** Returns the URLs of the pages around a page, and sets them as the `Link` header. They read the list as of one instant. */
-function linkPages(c: RequestContext, page: Page<unknown>, list: unknown, as_of?: string) {
-  const urlOf = (cursor: Cursor | undefined) => (cursor ? withAsOf(pageUrl(c, writeCursor(cursor, list)), as_of) : null)
+function linkPages(c: RequestContext, page: Page<unknown>, identity: unknown, as_of?: string) {
+  const urlOf = (cursor: Cursor | undefined) =>
+    cursor ? withAsOf(pageUrl(c, writeCursor(cursor, identity)), as_of) : null
   const links = { next: urlOf(page.next), previous: urlOf(page.previous) }
   setLinks(c, links.next, links.previous)
   return links

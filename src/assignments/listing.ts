@@ -1,16 +1,30 @@
 import { and, gte, like, lt, type SQL, sql } from 'drizzle-orm'
+import { type Bearer, callerByToken, UNAUTHENTICATED, type Unauthenticated } from '../accounts/sessions.ts'
 import { lowestIdAt } from '../crypto.ts'
-import type { Database } from '../database/connect.ts'
+import { type Database, shapedStatement } from '../database/connect.ts'
 import { assignment_search, assignments } from '../database/schema.ts'
 import { searchText } from '../database/text.ts'
-import { assignmentsAsOf, type BeforeHistory, earliestAsOf } from './as-of.ts'
+import { assignmentsAsOf, type BeforeHistory, earliestAsOf, valuesAsOf } from './as-of.ts'
 import type { Assignment } from './assignments.ts'
 import type { Cursor } from './cursors.ts'
 import { assignmentFields, columnsOf, pick } from './fields.ts'
-import { type Filter, matches, opaque, visibleParts } from './filter.ts'
+import {
+  callerId,
+  type Filter,
+  type FilterShape,
+  matches,
+  numbered,
+  placeholders,
+  shapeOfFilter,
+  valuesOfFilter,
+  visibleParts,
+} from './filter.ts'
 import { keyColumns, type Order, orderBy, type Page, rowsAfter, type SortKey, sortKeys, toPage } from './keyset.ts'
 
-/** Narrows a list. A filter of lists alone is added here, to `conditionsOf` and to the query of the route. */
+/**
+ * Narrows a list. A filter of lists alone is added here, to `shapeOf`, `valuesOf` and `conditionsOf`, and to the query of the
+ * route.
+ */
 export type ListFilter = Filter & {
   created_after?: string | undefined
   created_before?: string | undefined
@@ -22,59 +36,134 @@ export type ListFilter = Filter & {
   as_of?: string | undefined
 }
 
-const conditionsOf = (filter: ListFilter): SQL | undefined =>
-  and(
-    matches(assignments, filter),
-    // Ids are indexed and sort by their creation.
-    filter.created_after ? gte(assignments.id, lowestIdAt(filter.created_after)) : undefined,
-    filter.created_before ? lt(assignments.id, lowestIdAt(filter.created_before)) : undefined,
-    filter.updated_after ? gte(assignments.updated_at, filter.updated_after) : undefined,
-    filter.updated_before ? lt(assignments.updated_at, filter.updated_before) : undefined,
-  )
+/** What the text of a list's statement depends on. */
+type ListShape = {
+  filter: ListFilterShape
+  order: Order
+  cursor: Pick<Cursor, 'isBackward' | 'isInclusive'> | undefined
+  withCount: boolean
+}
+
+/** Which filters there are, and how many search terms. */
+type ListFilterShape = FilterShape & Record<(typeof bounds)[number] | 'as_of', boolean> & { terms: number }
+
+const bounds = ['created_after', 'created_before', 'updated_after', 'updated_before'] as const
 
 type ListOptions = { order: Order; limit: number; cursor: Cursor | undefined; withCount: boolean }
 
-type ListRow = Assignment & Record<string, string> & { count?: number; earliest?: string | null }
+type ListRow = Assignment & Record<string, string> & { caller: string | null; count?: number; earliest?: string | null }
+
+/** A page and, if it was asked for, the number of all matches. */
+type List = Page<Assignment> & { count: number | undefined }
 
 /**
- * Returns a page of the assignments that the caller can see and, in the same round trip, the number of all matches. If `as_of`
- * is before the history that is kept, it returns when that begins.
+ * Returns a page of the assignments that the caller can see, and who that is. If `as_of` is before the history that is kept, it
+ * returns when that begins.
  */
 export async function listAssignments(
   db: Database,
-  caller: string,
+  bearer: Bearer,
   filter: ListFilter,
   options: ListOptions,
-): Promise<(Page<Assignment> & { count: number | undefined }) | BeforeHistory> {
-  const { order, limit, cursor, withCount } = options
-  const keys = sortKeys(order, cursor?.isBackward)
-  const query = { caller, filter, keys, cursor }
-  // The search index has only the present.
-  const usesSearchIndex = filter.search !== undefined && filter.search.length > 0 && !filter.as_of
-  const [buildPage, buildCount] = usesSearchIndex ? [searchPage, searchCount] : [plainPage, plainCount]
-  const page = buildPage(query, limit + 1)
-  const columns = [
-    ...(withCount ? [sql`(${buildCount(query)})::int as count`] : []),
-    ...(filter.as_of ? [sql`${earliestAsOf(filter.as_of)} as earliest`] : []),
-  ]
-  const rows = await db.execute<ListRow>(columns.length > 0 ? pageWith(columns, page, keys) : page)
-  if (rows[0]?.earliest) return { earliest: rows[0].earliest }
-  // An empty page with other columns is one row of nulls.
+): Promise<{ caller: string; list: List | BeforeHistory } | Unauthenticated> {
+  const { order, limit, cursor } = options
+  const rows = await selectList(db, shapeOf(filter, options), { ...bearer, ...valuesOf(filter, options) })
+  const [{ caller, count, earliest }] = rows as [ListRow]
+  if (caller === null) return UNAUTHENTICATED
+  if (earliest) return { caller, list: { earliest } }
+  const aliases = sortKeys(order).map(({ alias }) => alias)
+  // An empty page is one row of nulls.
   const matching = rows.filter(({ id }) => id !== null)
-  const result = toPage(matching, limit, (row) => keys.map(({ alias }) => String(row[alias])), cursor)
-  return { ...result, rows: result.rows.map((row) => pick(row, assignmentFields)), count: rows[0]?.count }
+  const page = toPage(matching, limit, (row) => aliases.map((alias) => String(row[alias])), cursor)
+  return { caller, list: { ...page, rows: page.rows.map((row) => pick(row, assignmentFields)), count } }
 }
 
-const selectList = columnsOf('assignments', assignmentFields)
+function shapeOf(filter: ListFilter, { order, cursor, withCount }: ListOptions): ListShape {
+  const hasBound = Object.fromEntries(bounds.map((bound) => [bound, filter[bound] !== undefined]))
+  return {
+    filter: {
+      ...shapeOfFilter(filter),
+      ...(hasBound as Record<(typeof bounds)[number], boolean>),
+      terms: filter.search?.length ?? 0,
+      as_of: filter.as_of !== undefined,
+    },
+    order,
+    cursor: cursor && { isBackward: cursor.isBackward, isInclusive: cursor.isInclusive },
+    withCount,
+  }
+}
 
-type PageQuery = { caller: string; filter: ListFilter; keys: SortKey[]; cursor: Cursor | undefined }
+function valuesOf(filter: ListFilter, { limit, cursor }: ListOptions) {
+  const { created_after, created_before, updated_after, updated_before, search = [], as_of } = filter
+  // The longest term, as the rarest, is compared first.
+  const terms = search.toSorted((a, b) => b.length - a.length)
+  return {
+    ...valuesOfFilter(filter),
+    // Ids are indexed and sort by their creation.
+    created_after: created_after && lowestIdAt(created_after),
+    created_before: created_before && lowestIdAt(created_before),
+    updated_after,
+    updated_before,
+    ...numbered('pattern', terms.map(patternOf)),
+    ...(as_of && valuesAsOf(as_of)),
+    ...numbered('key', cursor?.keys ?? []),
+    rows: limit + 1,
+  }
+}
+
+/** Returns the LIKE pattern of a term. */
+const patternOf = (term: string) => `%${term.replace(/[\\%_]/g, '\\$&')}%`
+
+const { placeholder } = sql
+
+/** The rows of a page, and one more that tells whether there is another page. */
+const pageSize = placeholder('rows')
+
+const selectList = shapedStatement<ListShape, ListRow>((shape) => {
+  const query = { ...shape, keys: sortKeys(shape.order, shape.cursor?.isBackward) }
+  const { filter, keys, withCount } = query
+  // The search index has only the present.
+  const [page, count] =
+    filter.terms > 0 && !filter.as_of
+      ? [searchPage(query, pageSize), searchCount(query)]
+      : [plainPage(query, pageSize), plainCount(query)]
+  const columns = [
+    sql`caller.id as caller`,
+    ...(withCount ? [sql`(${count})::int as count`] : []),
+    ...(filter.as_of ? [sql`${earliestAsOf} as earliest`] : []),
+    sql`page.*`,
+  ]
+  return sql`
+    with caller as materialized (${callerByToken})
+    select ${sql.join(columns, sql`, `)}
+    from (select) as one_row left join caller on true left join (${page}) as page on true
+    ${orderBy(keys)}`
+})
+
+const assignmentColumns = columnsOf('assignments', assignmentFields)
+
+type PageQuery = ListShape & { keys: SortKey[] }
+
+const conditionsOf = (filter: ListFilterShape): SQL | undefined =>
+  and(
+    matches(assignments, filter),
+    filter.created_after ? gte(assignments.id, placeholder('created_after')) : undefined,
+    filter.created_before ? lt(assignments.id, placeholder('created_before')) : undefined,
+    filter.updated_after ? gte(assignments.updated_at, placeholder('updated_after')) : undefined,
+    filter.updated_before ? lt(assignments.updated_at, placeholder('updated_before')) : undefined,
+  )
+
+/** Returns the condition for the rows of the page of a cursor. */
+const isAfterCursor = ({ keys, cursor }: PageQuery): SQL | undefined =>
+  cursor && rowsAfter(keys, { ...cursor, keys: placeholders('key', keys.length) })
 
 /** Returns the statement of a page. It reads each part of what the caller can see in order from its own index. */
-function plainPage({ caller, filter, keys, cursor }: PageQuery, limit: number): SQL {
-  const parts = partsOf(caller, filter).map(
+function plainPage(query: PageQuery, limit: unknown): SQL {
+  const { filter, keys } = query
+  const parts = partsOf(filter).map(
     ({ table, isVisible }) => sql`(
-      select ${selectList}, ${keyColumns(keys)} from ${table}
-      where ${and(isVisible, conditionsOf(filter), containsTerms(filter.search), cursor && rowsAfter(keys, cursor))}
+      select ${assignmentColumns}, ${keyColumns(keys)} from ${table}
+      where ${and(isVisible, conditionsOf(filter), containsTerms(filter.terms), isAfterCursor(query))}
       ${orderBy(keys)} limit (select ${limit}::int)
     )`,
   )
@@ -84,11 +173,11 @@ function plainPage({ caller, filter, keys, cursor }: PageQuery, limit: number): 
 }
 
 /** Returns the expression of a count, with one scan for each part. */
-function plainCount({ caller, filter }: PageQuery): SQL {
-  const counts = partsOf(caller, filter).map(
+function plainCount({ filter }: PageQuery): SQL {
+  const counts = partsOf(filter).map(
     ({ table, isVisible }) => sql`(
       select count(*) from ${table}
-      where ${and(isVisible, conditionsOf(filter), containsTerms(filter.search))}
+      where ${and(isVisible, conditionsOf(filter), containsTerms(filter.terms))}
     )`,
   )
   return sql.join(counts, sql` + `)
@@ -101,60 +190,54 @@ function plainCount({ caller, filter }: PageQuery): SQL {
 const SCAN_LIMIT = 2_500
 
 /** Returns the statement of a page with search terms. */
-function searchPage(query: PageQuery, limit: number): SQL {
-  const { keys, cursor } = query
-  const { search, ...filter } = query.filter
+function searchPage(query: PageQuery, limit: unknown): SQL {
+  const { keys, filter } = query
   return sql`
     -- Matches among the next rows of the list.
     with near as materialized (
-      select * from (${plainPage({ ...query, filter }, SCAN_LIMIT)}) as scanned
-      where ${containsTerms(search)}
-      ${orderBy(keys)} limit ${limit}
+      select * from (${plainPage({ ...query, filter: { ...filter, terms: 0 } }, SCAN_LIMIT)}) as scanned
+      where ${containsTerms(filter.terms)}
+      ${orderBy(keys)} limit ${limit}::int
     ), enough as (
-      select count(*) = ${limit} as is_full from near
+      select count(*) = ${limit}::int as is_full from near
     )
     select * from (
       select * from near where (select is_full from enough)
       union all
       -- If they do not fill the page, all matches.
-      select ${selectList}, ${keyColumns(keys)}
+      select ${assignmentColumns}, ${keyColumns(keys)}
       from assignment_search join assignments on assignments.id = assignment_search.assignment
-      where ${and(matchesQuery(query), cursor && rowsAfter(keys, cursor))} and not (select is_full from enough)
+      where ${and(matchesSearch(filter), isAfterCursor(query))} and not (select is_full from enough)
     ) as matching
-    ${orderBy(keys)} limit ${limit}`
+    ${orderBy(keys)} limit ${limit}::int`
 }
 
-const searchCount = (query: PageQuery): SQL => sql`(
+const searchCount = ({ filter }: PageQuery): SQL => sql`(
   select count(*) from assignment_search join assignments on assignments.id = assignment_search.assignment
-  where ${matchesQuery(query)}
+  where ${matchesSearch(filter)}
 )`
 
-/** Returns the statement of a page with columns that each row has, also the row of nulls of an empty page. */
-const pageWith = (columns: SQL[], page: SQL, keys: SortKey[]): SQL => sql`
-  select ${sql.join(columns, sql`, `)}, page.* from (select) as one_row left join (${page}) as page on true
-  ${orderBy(keys)}`
-
 /** Returns the parts of what the caller can see: each a table, and the condition for its rows. */
-function partsOf(caller: string, filter: ListFilter) {
-  const tables = filter.as_of ? assignmentsAsOf(filter.as_of) : [sql`assignments`]
-  return visibleParts(assignments, caller, filter).flatMap((isVisible) => tables.map((table) => ({ table, isVisible })))
+function partsOf(filter: ListFilterShape) {
+  const tables = filter.as_of ? assignmentsAsOf : [sql`assignments`]
+  return visibleParts(assignments, filter).flatMap((isVisible) => tables.map((table) => ({ table, isVisible })))
 }
 
 /** Returns the condition for rows of the search index, joined with their assignments, that match a filter. */
-const matchesQuery = ({ caller, filter }: PageQuery): SQL | undefined =>
+const matchesSearch = (filter: ListFilterShape): SQL | undefined =>
   and(
-    sql`${assignment_search.people} @> array[${opaque(caller)}]`,
-    ...(filter.search ?? []).map((term) => like(assignment_search.text, pattern(term))),
-    sql`${opaque(caller)} in (${assignments.assignee}, ${assignments.creator})`,
+    sql`${assignment_search.people} @> array[${callerId}]`,
+    ...patterns(filter.terms).map((pattern) => like(assignment_search.text, pattern)),
+    sql`${callerId} in (${assignments.assignee}, ${assignments.creator})`,
     conditionsOf(filter),
   )
 
-/** Returns the condition for rows that contain every term. The longest term, as the rarest, is compared first. */
-function containsTerms(terms: string[] = []): SQL | undefined {
-  if (terms.length === 0) return undefined
-  const patterns = terms.toSorted((a, b) => b.length - a.length).map(pattern)
-  return sql`${searchText(sql`name`, sql`description`)} like all (array[${sql.join(patterns, sql`, `)}])`
-}
+/** Returns the condition for rows that contain every term; undefined without terms. */
+const containsTerms = (count: number): SQL | undefined =>
+  count > 0
+    ? sql`${searchText(sql`name`, sql`description`)} like all (array[${sql.join(patterns(count), sql`, `)}])`
+    : undefined
 
-/** Returns the LIKE pattern of a term, in a subselect so that it is folded once and not for each row. */
-const pattern = (term: string): SQL => sql`(select fold(${`%${term.replace(/[\\%_]/g, '\\$&')}%`}))`
+/** Returns the patterns of the terms, in subselects so that each is folded once and not for each row. */
+const patterns = (count: number): SQL[] =>
+  placeholders('pattern', count).map((pattern) => sql`(select fold(${pattern}))`)

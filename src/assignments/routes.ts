@@ -1,13 +1,14 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
 import { address } from '../accounts/schemas.ts'
-import { takeBearer, unauthenticated } from '../http/auth.ts'
-import { bearerRoute } from '../http/declare-route.ts'
+import type { Unauthenticated } from '../accounts/sessions.ts'
+import { asCaller } from '../http/auth.ts'
+import { protectedRoute } from '../http/declare-route.ts'
 import { etagOf, namedVersions, TAGS_PATTERN } from '../http/etag.ts'
 import { publicPath } from '../http/origin.ts'
 import { Problem, retryLater } from '../http/problem.ts'
 import { header, id, jsonBody, jsonResponse, name, patchBody, text } from '../http/schemas.ts'
 import type { Env, RequestContext } from '../services.ts'
-import { findAssignmentAsOf } from './as-of.ts'
+import { type BeforeHistory, findAssignmentAsOf } from './as-of.ts'
 import {
   type Assignment,
   changeAssignment,
@@ -17,6 +18,7 @@ import {
   findAssignment,
   type Precondition,
   type Refusal,
+  type Writer,
 } from './assignments.ts'
 import { writableFields } from './fields.ts'
 import { AssignmentSchema, asOf, beforeHistory, resolveAsOf, status } from './schemas.ts'
@@ -110,7 +112,7 @@ const tags = ['Assignments']
 
 export const assignmentRoutes = new OpenAPIHono<Env>()
   .openapi(
-    bearerRoute({
+    protectedRoute({
       method: 'post',
       path: '/',
       operationId: 'createAssignment',
@@ -129,14 +131,15 @@ export const assignmentRoutes = new OpenAPIHono<Env>()
       problems: ['too_many_requests'],
     }),
     async (c) => {
-      const assignment = unwrap(await createAssignment(c.env.db, takeWriter(c), c.req.valid('json')))
+      const fields = c.req.valid('json')
+      const assignment = unwrap(await asWriter(c, (writer) => createAssignment(c.env.db, writer, fields)))
       c.header('Location', publicPath(c, `/assignments/${assignment.id}/`))
       c.header('ETag', etagOf(assignment))
       return c.json(assignment, 201)
     },
   )
   .openapi(
-    bearerRoute({
+    protectedRoute({
       method: 'get',
       path: '/{id}',
       operationId: 'getAssignment',
@@ -152,10 +155,10 @@ export const assignmentRoutes = new OpenAPIHono<Env>()
     async (c) => {
       const { id } = c.req.valid('param')
       const as_of = resolveAsOf(c, c.req.valid('query').as_of)
-      const bearer = takeBearer(c)
-      const found = as_of ? findAssignmentAsOf(c.env.db, bearer, id, as_of) : findAssignment(c.env.db, bearer, id)
-      const result = await found
-      if (typeof result === 'object' && 'earliest' in result) throw beforeHistory(result)
+      const result = await asCaller<Assignment | Refusal | BeforeHistory>(c, (bearer) =>
+        as_of ? findAssignmentAsOf(c.env.db, bearer, id, as_of) : findAssignment(c.env.db, bearer, id),
+      )
+      if ('earliest' in result) throw beforeHistory(result)
       const assignment = unwrap(result)
       c.header('ETag', etagOf(assignment))
       if (isNamed(c.req.valid('header')['if-none-match'], assignment)) return c.body(null, 304)
@@ -163,7 +166,7 @@ export const assignmentRoutes = new OpenAPIHono<Env>()
     },
   )
   .openapi(
-    bearerRoute({
+    protectedRoute({
       method: 'put',
       path: '/{id}',
       operationId: 'replaceAssignment',
@@ -180,7 +183,7 @@ export const assignmentRoutes = new OpenAPIHono<Env>()
     async (c) => c.json(await update(c, c.req.valid('param').id, c.req.valid('header'), c.req.valid('json')), 200),
   )
   .openapi(
-    bearerRoute({
+    protectedRoute({
       method: 'patch',
       path: '/{id}',
       operationId: 'changeAssignment',
@@ -198,7 +201,7 @@ export const assignmentRoutes = new OpenAPIHono<Env>()
     async (c) => c.json(await update(c, c.req.valid('param').id, c.req.valid('header'), c.req.valid('json')), 200),
   )
   .openapi(
-    bearerRoute({
+    protectedRoute({
       method: 'delete',
       path: '/{id}',
       operationId: 'deleteAssignment',
@@ -210,8 +213,9 @@ export const assignmentRoutes = new OpenAPIHono<Env>()
       problems: ['forbidden', 'precondition_failed'],
     }),
     async (c) => {
+      const { id } = c.req.valid('param')
       const when = preconditionOf(c.req.valid('header'))
-      unwrap(await deleteAssignment(c.env.db, takeWriter(c), c.req.valid('param').id, when))
+      unwrap(await asWriter(c, (writer) => deleteAssignment(c.env.db, writer, id, when)))
       return c.body(null, 204)
     },
   )
@@ -220,12 +224,16 @@ type PreconditionHeaders = z.output<typeof preconditionHeaders>
 
 /** Changes an assignment, for PUT and PATCH, and sets its ETag. */
 async function update(c: RequestContext, id: string, headers: PreconditionHeaders, fields: Fields) {
-  const changed = unwrap(await changeAssignment(c.env.db, takeWriter(c), id, fields, preconditionOf(headers)))
+  const when = preconditionOf(headers)
+  const changed = unwrap(await asWriter(c, (writer) => changeAssignment(c.env.db, writer, id, fields, when)))
   c.header('ETag', etagOf(changed))
   return changed
 }
 
-const takeWriter = (c: RequestContext) => ({ ...takeBearer(c), is_limited: c.env.settings.RATE_LIMITS === 'on' })
+const asWriter = <Result extends object>(
+  c: RequestContext,
+  run: (writer: Writer) => Promise<Result | Unauthenticated>,
+): Promise<Result> => asCaller(c, (bearer) => run({ ...bearer, is_limited: c.env.settings.RATE_LIMITS === 'on' }))
 
 /** Returns the versions that a change accepts (RFC 9110, 13.2.2). */
 function preconditionOf(headers: PreconditionHeaders): Precondition {
@@ -240,8 +248,6 @@ function preconditionOf(headers: PreconditionHeaders): Precondition {
 function unwrap(result: Assignment | Refusal): Assignment {
   if (!('outcome' in result)) return result
   switch (result.outcome) {
-    case 'unauthenticated':
-      throw unauthenticated()
     case 'not_found':
       // Without a detail: it must look the same for every path and id.
       throw new Problem('not_found')

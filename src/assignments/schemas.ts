@@ -123,6 +123,7 @@ export const beforeHistory = ({ earliest }: BeforeHistory) =>
 export const person = z
   .string()
   .refine((value) => value === 'me' || id.safeParse(value).success, 'Must be a user id, or `me`')
+  .toLowerCase()
   .optional()
   .openapi({
     description: 'A user id, or `me`.',
@@ -133,9 +134,6 @@ export const person = z
       { type: 'string', pattern: '^me$' },
     ],
   })
-
-/** Returns the user id that a `person` parameter stands for. */
-export const idOf = (person: string | undefined, caller: string) => (person === 'me' ? caller : person?.toLowerCase())
 
 /** Splits a list at its commas. White space around them does not count. */
 export const splitList = (value: string) => value.split(',').map((item) => item.trim())

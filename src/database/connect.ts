@@ -89,3 +89,25 @@ export function statement<Row extends object>(query: SQL) {
   return async (db: Database, values: Record<string, unknown>): Promise<Row[]> =>
     db.$client.unsafe<Row[]>(text, fillPlaceholders(params, values) as Parameter[])
 }
+
+/** The most texts that are kept of a statement. */
+const MAX_TEXTS = 200
+
+/**
+ * Returns a function that fills in and runs a statement which has several shapes. `build` gets a shape, and no values, so that
+ * the text can be kept for all requests of the shape.
+ */
+export function shapedStatement<Shape extends object, Row extends object>(build: (shape: Shape) => SQL) {
+  const built = new Map<string, ReturnType<typeof statement<Row>>>()
+  return (db: Database, shape: Shape, values: Record<string, unknown>): Promise<Row[]> => {
+    const key = JSON.stringify(shape)
+    let run = built.get(key)
+    if (!run) {
+      run = statement<Row>(build(shape))
+      const [oldest] = built.keys()
+      if (oldest !== undefined && built.size === MAX_TEXTS) built.delete(oldest)
+      built.set(key, run)
+    }
+    return run(db, values)
+  }
+}

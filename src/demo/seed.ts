@@ -1,6 +1,6 @@
 import { inArray, sql } from 'drizzle-orm'
 import { hashPassword, type Kdf } from '../accounts/passwords.ts'
-import { createSession } from '../accounts/sessions.ts'
+import { createSession, type Unauthenticated } from '../accounts/sessions.ts'
 import {
   type Assignment,
   changeAssignment,
@@ -183,7 +183,7 @@ const writerOf = ({ person, at }: Moment): Writer => ({
   is_limited: false,
 })
 
-function unwrap(result: Assignment | Refusal): Assignment {
+function unwrap(result: Assignment | Refusal | Unauthenticated): Assignment {
   if ('outcome' in result) throw new Error(`The demo made an invalid change: ${result.outcome}`)
   return result
 }

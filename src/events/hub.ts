@@ -3,7 +3,7 @@ import type { Background } from '../background.ts'
 import type { Clock } from '../database/clock.ts'
 import type { Database } from '../database/connect.ts'
 import { describeError, type Logger } from '../logger.ts'
-import { type EventPage, type LogEvent, listEvents, listEventsOfAudience, publicEvent } from './log.ts'
+import { type EventPage, type LogEvent, listEventsOfAudience, listEventsOfUser, publicEvent } from './log.ts'
 import { earlier, type LogPosition, later } from './position.ts'
 import { type Subscriber, Subscription } from './subscription.ts'
 
@@ -134,8 +134,8 @@ export class Hub {
     const { caller, filter } = subscription.subscriber
     try {
       await this.#options.clock.ensureSynced()
-      const query = { caller, filter, from: subscription.position, limit: PAGE_SIZE }
-      const page = await listEvents(this.#db, query, this.#options.clock.now())
+      const query = { filter, from: subscription.position, limit: PAGE_SIZE }
+      const page = await listEventsOfUser(this.#db, caller, query, this.#options.clock.now())
       this.#isFailing = false
       if (typeof page === 'string') return subscription.end()
       if (page.events.length > 0) await this.#endLoggedOut([subscription])

@@ -1,6 +1,8 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
 import { readCursor, writeCursor } from '../assignments/cursors.ts'
-import { EventSchema, idOf, person, severalStatuses } from '../assignments/schemas.ts'
+import { withCallerId } from '../assignments/filter.ts'
+import { EventSchema, person, severalStatuses } from '../assignments/schemas.ts'
+import { asCaller } from '../http/auth.ts'
 import { protectedRoute, untyped } from '../http/declare-route.ts'
 import { pageUrl, setLinks } from '../http/links.ts'
 import { methodNotAllowed } from '../http/methods.ts'
@@ -8,7 +10,7 @@ import { prefers } from '../http/negotiate.ts'
 import { Problem, retryLater } from '../http/problem.ts'
 import { CURSOR_PATTERN, cursor, header, id, limit } from '../http/schemas.ts'
 import type { Env, RequestContext } from '../services.ts'
-import { type EventFilter, type EventQuery, listEvents, publicEvent, readHead } from './log.ts'
+import { type EventFilter, type EventPage, type LogError, listEvents, publicEvent } from './log.ts'
 import { cursorKeys, fromCursorKeys, type LogPosition, START, toCursorKeys } from './position.ts'
 
 const STREAM = 'text/event-stream'
@@ -51,7 +53,7 @@ const QuerySchema = z.strictObject({
   lastEventId,
 })
 
-const EventPage = z
+const EventPageSchema = z
   .strictObject({
     next: z.url().openapi({
       description: 'The URL that returns what happened since, also if nothing has happened. It can be streamed, too.',
@@ -85,19 +87,20 @@ export const eventRoutes = new OpenAPIHono<Env>().openapi(
       200: {
         description: 'Events, as JSON or as a stream.',
         headers: { Vary: header('The format depends on `Accept`.') },
-        content: { 'application/json': { schema: EventPage }, [STREAM]: { schema: streamSchema } },
+        content: { 'application/json': { schema: EventPageSchema }, [STREAM]: { schema: streamSchema } },
       },
     },
     problems: ['invalid_cursor', 'cursor_expired'],
   }),
   async (c) => {
     const { limit, cursor, lastEventId, ...query } = c.req.valid('query')
-    const { id: session, account } = c.var.session
-    const caller = account.id
-    const filter = { ...query, assignee: idOf(query.assignee, caller), creator: idOf(query.creator, caller) }
-    const resumed = c.req.valid('header')['last-event-id'] || lastEventId
-    const from = readPosition(resumed || cursor, caller, filter)
-    const page = await readPage(c, from && { caller, filter, from, limit })
+    const text = c.req.valid('header')['last-event-id'] || lastEventId || cursor
+    const from = readPosition(text)
+    const result = await asCaller(c, (bearer) => listEvents(c.env.db, bearer, { filter: query, from, limit }))
+    const { caller, session } = result
+    const filter = withCallerId(query, caller)
+    if (from && text !== 'start' && writePosition(from, caller, filter) !== text) throw new Problem('invalid_cursor')
+    const page = unwrap(c, result.page)
     const toCursor = (position: LogPosition) => writePosition(position, caller, filter)
     if (!prefers(c, STREAM)) {
       const results = page.events.map((event) => publicEvent(event, caller)) as z.output<typeof EventSchema>[]
@@ -120,16 +123,17 @@ const listOf = (caller: string, filter: EventFilter) => [caller, filter, 'events
 const writePosition = (position: LogPosition, caller: string, filter: EventFilter) =>
   writeCursor({ keys: toCursorKeys(position), isBackward: false, isInclusive: false }, listOf(caller, filter))
 
-function readPosition(cursor: string | undefined, caller: string, filter: EventFilter): LogPosition | undefined {
+/** Decodes a cursor. Throws 400 if it cannot be one of events. */
+function readPosition(cursor: string | undefined): LogPosition | undefined {
   if (cursor === undefined) return undefined
   if (cursor === 'start') return START
-  const read = readCursor(cursor, listOf(caller, filter), cursorKeys)
+  const read = readCursor(cursor, cursorKeys)
   if (!read) throw new Problem('invalid_cursor')
   return fromCursorKeys(read.keys)
 }
 
-async function readPage({ env, var: { requestId } }: RequestContext, query: EventQuery | undefined) {
-  const page = query ? await listEvents(env.db, query, env.now()) : await readHead(env.db, env.now())
+/** Returns a page. Throws the problem of a position that cannot be read from. */
+function unwrap({ env, var: { requestId } }: RequestContext, page: EventPage | LogError): EventPage {
   if (page === 'unknown_position') {
     throw new Problem('cursor_expired', { detail: 'List your assignments again, and start without a cursor.' })
   }

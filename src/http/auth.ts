@@ -1,47 +1,43 @@
 import type { MiddlewareHandler } from 'hono'
-import { type Bearer, findSession, type Session } from '../accounts/sessions.ts'
+import { type Bearer, findCaller, type Unauthenticated } from '../accounts/sessions.ts'
 import { sha256 } from '../crypto.ts'
-import type { Database } from '../database/connect.ts'
-import type { Env, RequestContext, SessionEnv } from '../services.ts'
+import type { Env, RequestContext } from '../services.ts'
 import { Problem } from './problem.ts'
 
-/** Requires a live token, before any other check of the request (RFC 6750). */
-export const authenticate: MiddlewareHandler<SessionEnv> = async (c, next) => {
-  c.set('session', await requireSession(c.env.db, readBearer(c)))
-  await next()
-}
-
-/** Requires a token, and leaves its check to the statement of the handler, which gets it by `takeBearer`. */
+/** Requires a token before any other check of the request (RFC 6750). The statement of the handler checks it: see `asCaller`. */
 export const requireToken: MiddlewareHandler<Env> = (c, next) => {
-  c.set('token', { bearer: readBearer(c), isTaken: false })
+  c.set('token', { bearer: readBearer(c), isChecked: false })
   return next()
 }
 
-/** Returns the token of the request for a statement that checks it. After that the error handler does not check it again. */
-export function takeBearer(c: RequestContext): Bearer {
+/** Runs a statement that checks the token of the request as well, and returns its result. Throws 401 if the token is bad. */
+export async function asCaller<Result extends object>(
+  c: RequestContext,
+  run: (bearer: Bearer) => Promise<Result | Unauthenticated>,
+): Promise<Result> {
   const { token } = c.var
-  if (!token) throw new Error('takeBearer needs a route that was declared with bearerRoute')
-  token.isTaken = true
-  return token.bearer
+  if (!token) throw new Error('asCaller needs a route that was declared with protectedRoute')
+  // From here on an error is the statement's, or comes after it. The error handler need not check the token again.
+  token.isChecked = true
+  const result = await run(token.bearer)
+  if (isUnauthenticated(result)) throw unauthenticated()
+  return result
 }
 
-/** Checks the token of a request that failed before a statement took it. Throws 401 if the token is bad. */
-export async function checkUntakenToken(c: RequestContext): Promise<void> {
-  if (c.var.token?.isTaken === false) await requireSession(c.env.db, takeBearer(c))
+/** Checks the token of a request that failed before a statement did. Throws 401 if the token is bad. */
+export async function checkToken(c: RequestContext): Promise<void> {
+  if (c.var.token?.isChecked === false) await asCaller(c, (bearer) => findCaller(c.env.db, bearer))
 }
+
+const isUnauthenticated = (result: object): result is Unauthenticated =>
+  'outcome' in result && result.outcome === 'unauthenticated'
 
 /** Returns the 401 for a bad token or, with the plain challenge, for a missing one. */
-export const unauthenticated = (challenge = 'Bearer error="invalid_token"') =>
+const unauthenticated = (challenge = 'Bearer error="invalid_token"') =>
   new Problem('unauthenticated', {
     detail: 'Send a valid token as "Authorization: Bearer <token>".',
     headers: { 'WWW-Authenticate': challenge },
   })
-
-async function requireSession(db: Database, bearer: Bearer): Promise<Session> {
-  const session = await findSession(db, bearer)
-  if (!session) throw unauthenticated()
-  return session
-}
 
 function readBearer(c: RequestContext): Bearer {
   const token = /^(?:bearer|token) +(\S+) *$/i.exec(c.req.header('Authorization') ?? '')?.[1]

@@ -1,7 +1,7 @@
 import { createRoute, type RouteConfig, z } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
-import type { Env, RequestContext, SessionEnv } from '../services.ts'
-import { authenticate, requireToken } from './auth.ts'
+import type { Env, RequestContext } from '../services.ts'
+import { requireToken } from './auth.ts'
 import { readBody } from './body.ts'
 import { exampleOfProblem, invalidRequest, Problem, type ProblemCode, problems } from './problem.ts'
 import { header, ProblemSchema } from './schemas.ts'
@@ -42,19 +42,11 @@ export const publicRoute = <const P extends string, R extends Route & { path: P 
     middleware: [readInput(route)],
   })
 
-/** Declares a route that needs a live token. A bad one is answered with 401, whatever else is wrong with the request. */
-export const protectedRoute = <const P extends string, R extends Route & { path: P }>(route: R) =>
-  createRoute<P, Typed<R> & { middleware: [MiddlewareHandler<SessionEnv>, MiddlewareHandler<Env>] }>({
-    ...complete(route, ['unauthenticated']),
-    security: [{ bearer: [] }],
-    middleware: [authenticate, readInput(route)],
-  })
-
 /**
- * Declares a protected route whose handler passes the token on to its statement, by `takeBearer`. The statement checks the
- * token as well, which saves the round trip of a separate check.
+ * Declares a route that needs a live token. The statement of its handler checks the token, by `asCaller`, which saves the
+ * round trip of a separate check. A bad token is answered with 401, whatever else is wrong with the request.
  */
-export const bearerRoute = <const P extends string, R extends Route & { path: P }>(route: R) =>
+export const protectedRoute = <const P extends string, R extends Route & { path: P }>(route: R) =>
   createRoute<P, Typed<R> & { middleware: [MiddlewareHandler<Env>, MiddlewareHandler<Env>] }>({
     ...complete(route, ['unauthenticated']),
     security: [{ bearer: [] }],

@@ -6,7 +6,7 @@ import { isRestoreMode, isUnavailable, isUnmigrated } from '../database/errors.t
 import { RESTORING } from '../database/migration-status.ts'
 import { describeError, rootCause } from '../logger.ts'
 import type { Env } from '../services.ts'
-import { checkUntakenToken } from './auth.ts'
+import { checkToken } from './auth.ts'
 import { Problem, type ProblemCode, problemJson, retryLater } from './problem.ts'
 
 /** Turns every error of the app into its response, and logs what the client is not told. */
@@ -26,7 +26,7 @@ export const handleError: ErrorHandler<Env> = async (thrown, c) => {
 /** Returns the 401 for a rejected input whose token is bad: a stranger learns nothing from the other error. */
 async function authenticationFirst(error: unknown, c: Parameters<typeof handleError>[1]): Promise<unknown> {
   if (toProblem(error).status >= 500) return error
-  return checkUntakenToken(c).then(
+  return checkToken(c).then(
     () => error,
     (refusal) => refusal,
   )

@@ -1,6 +1,7 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
 import { parseInstant } from '../assignments/instants.ts'
-import { idOf, instantText, person } from '../assignments/schemas.ts'
+import { instantText, person } from '../assignments/schemas.ts'
+import { asCaller } from '../http/auth.ts'
 import { protectedRoute, untyped } from '../http/declare-route.ts'
 import { prefers } from '../http/negotiate.ts'
 import { type InputError, invalidRequest } from '../http/problem.ts'
@@ -98,8 +99,8 @@ ${rules}`,
       responses: { 200: reportResponse(ThroughputSchema, 'bars for each bucket') },
     }),
     async (c) => {
-      const { caller, people, range, head, format } = readQuery(c, c.req.valid('query'), c.var.session.account.id)
-      const results = await reportThroughput(c.env.db, caller, people, range)
+      const { people, range, head, format } = readQuery(c, c.req.valid('query'))
+      const results = await asCaller(c, (bearer) => reportThroughput(c.env.db, bearer, people, range))
       const report = { ...head, results }
       return isSvgWanted(c, format) ? svgResponse(c, drawThroughput(report)) : c.json(report, 200)
     },
@@ -119,17 +120,16 @@ ${rules}`,
       responses: { 200: reportResponse(FlowSchema, 'stacked areas, one for each status') },
     }),
     async (c) => {
-      const { account } = c.var.session
-      const { people, range, head, format } = readQuery(c, c.req.valid('query'), account.id)
-      const results = await reportFlow(c.env.db, account, people, range, c.env.now())
+      const { people, range, head, format } = readQuery(c, c.req.valid('query'))
+      const results = await asCaller(c, (bearer) => reportFlow(c.env.db, bearer, people, range))
       const report = { ...head, results }
       return isSvgWanted(c, format) ? svgResponse(c, drawFlow(report)) : c.json(report, 200)
     },
   )
 
 /** Fills in the defaults that depend on the time. Throws a 400 if the range cannot be reported. */
-function readQuery(c: RequestContext, query: z.output<typeof Query>, caller: string) {
-  const { bucket, timezone, format } = query
+function readQuery(c: RequestContext, query: z.output<typeof Query>) {
+  const { bucket, timezone, format, assignee, creator } = query
   const range = { from: query.from ?? '', to: query.to ?? c.env.now().toISOString() }
   const to = boundOf(range.to, timezone)
   range.from ||= new Date(Date.parse(to) - DEFAULT_DAYS * 86_400_000).toISOString()
@@ -139,8 +139,7 @@ function readQuery(c: RequestContext, query: z.output<typeof Query>, caller: str
   if (from >= to) throw invalidQuery(['from'], 'Must be before `to`')
   const edges = bucketEdges(bucket, from, to, timezone, MAX_BUCKETS)
   if (!edges) throw invalidQuery(['bucket'], 'Must not make more than 1,000 buckets')
-  const people = { assignee: idOf(query.assignee, caller), creator: idOf(query.creator, caller) }
-  return { caller, people, range: { from, to, edges }, head: { bucket, from, to, timezone }, format }
+  return { people: { assignee, creator }, range: { from, to, edges }, head: { bucket, from, to, timezone }, format }
 }
 
 /** Returns the instant of a time in a query. A date means its first instant in the time zone. */

@@ -131,6 +131,18 @@ describe('a list cursor', () => {
     expect(await list(withChange((parameters) => parameters.set('status', 'done,todo')))).toMatchObject({ status: 200 })
   })
 
+  test.each(['assignee', 'creator'])('of %s=me is also one of the own id', async (name) => {
+    const mine = (await list({ [name]: 'me', limit: '5' })).body
+    const byId = (await list({ [name]: ada.id.toUpperCase(), limit: '5' })).body
+    expect(byId.results).toEqual(mine.results)
+    const url = new URL(mine.next)
+    url.searchParams.set(name, ada.id)
+    const next = await list(url.href)
+    expect(next.status).toBe(200)
+    expect(next.body.results).toEqual((await list(mine.next)).body.results)
+    expect(await list(mine.next, bob)).toMatchObject({ status: 400, body: { code: 'invalid_cursor' } })
+  })
+
   test('with a forged checksum shows no more than its user may see', async () => {
     const order = [{ by: 'updated_at', descending: true }]
     const forge = (keys: string[]) => writeCursor({ keys, isBackward: false, isInclusive: false }, [ada.id, {}, order])

@@ -1,10 +1,11 @@
 import { afterAll, expect, test } from 'vitest'
+import { createSession } from '../../src/accounts/sessions.ts'
 import { app } from '../../src/app.ts'
-import { openDocket } from '../support/fixtures.ts'
+import { openDocket, PASSWORD } from '../support/fixtures.ts'
 import { startProxy } from '../support/proxy.ts'
 import { openServices } from '../support/runtimes.ts'
 
-const { createUser, url, now } = await openDocket()
+const { createUser, url, now, db } = await openDocket()
 const [ada, bob] = [await createUser(), await createUser()]
 const proxy = await startProxy(url)
 const { services, close } = openServices({ url: proxy.url, now, environment: {}, options: { max: 1 } })
@@ -25,6 +26,13 @@ const send = (method: string, path: string, token: string, body?: object, header
 const create = async () => {
   const created = await send('POST', '/assignments/', ada.token, { name: 'x', assignee: bob.id })
   return created.headers.get('Location') as string
+}
+/** Creates another session of Ada, and returns its token and id. */
+const logIn = async () => {
+  const { token } = await createSession(db, { user_id: ada.id, password_version: 1, user_agent: null, days: 1 }, now())
+  const response = await send('GET', '/accounts/sessions/', token)
+  const { results } = (await response.json()) as { results: { id: string; current: boolean }[] }
+  return { token, session: results.find(({ current }) => current)?.id as string }
 }
 
 // The first use of a statement on a connection takes an extra round trip, so only the third request counts.
@@ -47,21 +55,33 @@ test.each<[status: number, trips: number, ...Parameters<typeof send>]>([
   [204, 1, 'DELETE', '{id}', ada.token],
   [403, 1, 'DELETE', '{id}', bob.token],
   [412, 1, 'DELETE', '{id}', ada.token, undefined, { 'If-Match': '"9"' }],
-  [200, 2, 'GET', '/assignments/', ada.token],
-  [200, 2, 'GET', '/assignments/?search=report&count=true&status=done&ordering=name', ada.token],
-  [200, 2, 'GET', '{id}history/', ada.token],
-  [200, 2, 'GET', '/assignments/events/', ada.token],
-  [200, 2, 'GET', '/assignments/events/?cursor=start&limit=100', bob.token],
-  [200, 2, 'GET', '/assignments/reports/throughput/', ada.token],
-  [200, 2, 'GET', '/assignments/reports/flow/?format=svg', ada.token],
-  [200, 2, 'GET', '/assignments/?as_of=2026-06-01&search=x', ada.token],
+  [200, 1, 'GET', '/assignments/', ada.token],
+  [200, 1, 'GET', '/assignments/?search=report&count=true&status=done&ordering=name', ada.token],
+  [200, 1, 'GET', '{id}history/', ada.token],
+  [200, 1, 'GET', '/assignments/events/', ada.token],
+  [200, 1, 'GET', '/assignments/events/?cursor=start&limit=100', bob.token],
+  [200, 1, 'GET', '/assignments/reports/throughput/', ada.token],
+  [200, 1, 'GET', '/assignments/reports/flow/?format=svg', ada.token],
+  [200, 1, 'GET', '/assignments/?as_of=2026-06-01&search=x', ada.token],
   [200, 1, 'GET', '{id}?as_of=2026-11-22T10:00:00Z', ada.token],
+  [400, 1, 'GET', '/assignments/?cursor=x', ada.token],
+  [401, 1, 'GET', '/assignments/?cursor=x', 'dkt_unknown'],
+  [401, 1, 'GET', '/assignments/', 'dkt_unknown'],
+  [404, 1, 'GET', `/assignments/${ada.id}/history/`, ada.token],
   [200, 1, 'GET', '/accounts/', ada.token],
-])('a %i takes %i round trips: %s %s', async (status, trips, method, path, ...rest) => {
+  [200, 1, 'POST', '/accounts/change/', ada.token, { first_name: 'Augusta' }],
+  [200, 1, 'GET', '/accounts/sessions/', ada.token],
+  [404, 1, 'DELETE', `/accounts/sessions/${ada.id}/`, ada.token],
+  [204, 1, 'DELETE', '/accounts/sessions/{session}/', ada.token],
+  [204, 1, 'POST', '/accounts/logout/', '{token}'],
+  [200, 5, 'POST', '/accounts/login/', '', { email: ada.email, password: PASSWORD }],
+  [200, 5, 'POST', '/accounts/password-change/', bob.token, { old_password: PASSWORD, new_password: PASSWORD }],
+])('a %i takes %i round trips: %s %s', async (status, trips, method, path, sender, ...rest) => {
   for (const isCounted of [false, false, true]) {
-    const target = path.startsWith('{id}') ? path.replace('{id}', await create()) : path
+    const { token, session } = path.startsWith('/accounts/') ? await logIn() : { token: '', session: '' }
+    const target = path.startsWith('{id}') ? path.replace('{id}', await create()) : path.replace('{session}', session)
     const before = proxy.roundTrips()
-    expect(await send(method, target, ...rest)).toMatchObject({ status })
+    expect(await send(method, target, sender.replace('{token}', token), ...rest)).toMatchObject({ status })
     if (isCounted) expect(proxy.roundTrips() - before).toBe(trips)
   }
 })

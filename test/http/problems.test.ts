@@ -206,6 +206,35 @@ describe('a request with many invalid inputs', () => {
   })
 })
 
+test.each([
+  ['GET', '/assignments/?ordering=age'],
+  ['GET', '/assignments/?cursor=x'],
+  ['GET', '/assignments/?as_of=2099-01-01'],
+  ['GET', '/assignments/?%zz'],
+  ['GET', '/assignments/no-uuid/'],
+  ['GET', '/assignments/no-uuid/history/'],
+  ['GET', '/assignments/01986f5e-7c00-7000-8000-0123456789ab/history/?cursor=x'],
+  ['PATCH', '/assignments/no-uuid/', {}],
+  ['POST', '/assignments/', 'no JSON'],
+  ['GET', '/assignments/events/?cursor=x'],
+  ['GET', '/assignments/reports/throughput/?from=2026-02-01&to=2026-01-01'],
+  ['GET', '/assignments/reports/flow/?bucket=hour&from=2020-01-01&format=svg'],
+  ['GET', '/accounts/?x=1'],
+  ['POST', '/accounts/change/', {}],
+  ['POST', '/accounts/password-change/', { old_password: 'x', new_password: 'x' }],
+  ['POST', '/accounts/logout/', 'no JSON'],
+  ['GET', '/accounts/sessions/?x=1'],
+  ['DELETE', '/accounts/sessions/no-uuid/'],
+])('a bad token is a 401, whatever else is wrong: %s %s', async (method, path, body?: unknown) => {
+  for (const token of [undefined, 'dkt_unknown']) {
+    const answer = await call(method, path, { ...(token && { token }), body })
+    expect(answer).toMatchObject({ status: 401, body: { code: 'unauthenticated' } })
+    expect(answer.headers.get('WWW-Authenticate')).toBe(token ? 'Bearer error="invalid_token"' : 'Bearer')
+  }
+  const { token } = await createUser()
+  expect((await call(method, path, { token, body })).status).toBeGreaterThan(399)
+})
+
 test('an unknown path is a 404, and a wrong method a 405 with Allow', async () => {
   for (const path of ['/nope', '/accounts/nope/', '//accounts/', '/accounts//', '/%zz']) {
     expect(await call('GET', path)).toMatchObject({ status: 404, body: { code: 'not_found' } })

@@ -2,7 +2,7 @@ import postgres from 'postgres'
 import { describe, expect, test } from 'vitest'
 import { migrate } from '../../src/database/migrate.ts'
 import { migrationStatus } from '../../src/database/migration-status.ts'
-import { listEvents } from '../../src/events/log.ts'
+import { listEventsOfUser } from '../../src/events/log.ts'
 import { positionOf } from '../../src/events/position.ts'
 import { cloneDatabase, openDocket } from '../support/fixtures.ts'
 import { eventIn, openStreams } from '../support/follow.ts'
@@ -77,8 +77,8 @@ describe('events of concurrent transactions', () => {
     const [event] = await second`
       select position::text, at, id from assignment_events where name = 'committed'`
     const from = positionOf({ position: event?.position, at: event?.at.toISOString(), id: event?.id })
-    const query = { caller: ada.id, filter: {}, from, limit: 100 }
-    expect(await listEvents(db, query, docket.now())).toMatchObject({ events: [], next: from })
+    const query = { filter: {}, from, limit: 100 }
+    expect(await listEventsOfUser(db, ada.id, query, docket.now())).toMatchObject({ events: [], next: from })
     await first`rollback`
     for (const connection of [first, second]) connection.release()
   })
@@ -137,6 +137,7 @@ test('a log restored in another cluster is served only after a migration', async
   const [newest] = await owner`select max(position)::text as position from assignment_events`
   const response = await call('GET', '/assignments/events/', { token: ada.token })
   expect(response).toMatchObject({ status: 503, body: { code: 'unavailable' } })
+  expect(await call('GET', '/assignments/events/', { token: 'dkt_unknown' })).toMatchObject({ status: 401 })
   expect(await migrationStatus(db)).toBe('unmigrated')
   expect(await stream.nextEvent()).toBeUndefined()
 

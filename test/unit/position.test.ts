@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { readCursor, writeCursor } from '../../src/assignments/cursors.ts'
+import { type Cursor, isCursorOf, readCursor, writeCursor } from '../../src/assignments/cursors.ts'
 import {
   cursorKeys,
   earlier,
@@ -71,7 +71,9 @@ describe('a log position', () => {
   ])('keeps the cursor of earlier releases: %s', (cursor, position) => {
     const list = ['01986f5e-7c00-7000-8000-00000000000a', { status: ['todo'] }, 'events']
     expect(writeCursor({ keys: toCursorKeys(position), isBackward: false, isInclusive: false }, list)).toBe(cursor)
-    expect(fromCursorKeys(readCursor(cursor, list, cursorKeys)?.keys ?? [])).toEqual(position)
+    const read = readCursor(cursor, cursorKeys) as Cursor
+    expect(fromCursorKeys(read.keys)).toEqual(position)
+    expect(isCursorOf(list, cursor, read)).toBe(true)
   })
 
   test.each([
