@@ -3,12 +3,12 @@ import { asCaller } from '../http/auth.ts'
 import { protectedRoute, publicRoute } from '../http/declare-route.ts'
 import { clientOf } from '../http/forwarded.ts'
 import { Problem } from '../http/problem.ts'
-import { type Attempt, assertAllowed, consume, limitGuesses, tryConsume } from '../http/rate-limit.ts'
+import { type Attempt, assertAllowed, assertNoWait, consume, longestWait, tryConsume } from '../http/rate-limit.ts'
 import { id, jsonBody, jsonResponse } from '../http/schemas.ts'
 import { userAgentOf } from '../http/user-agent.ts'
 import { describeError } from '../logger.ts'
 import { accountExistsMail, activationMail } from '../mail/templates.ts'
-import type { Env, RequestContext, Services } from '../services.ts'
+import type { Env, Services } from '../services.ts'
 import { loginFailures, mailRequests, mailsTo, wrongCodes } from './limits.ts'
 import { hashPassword, isOutdated, verifyLogin } from './passwords.ts'
 import { assertStrongPassword, invalidCode } from './problems.ts'
@@ -22,7 +22,7 @@ import {
   SessionListSchema,
   SignUpSchema,
 } from './schemas.ts'
-import { createSession, endSession, findCaller, listSessions, renameCaller } from './sessions.ts'
+import { createSessionIfAllowed, endSession, findCaller, listSessions, renameCaller } from './sessions.ts'
 import { ACTIVATION_HOURS, activate, createSignup } from './signups.ts'
 import { findLogin, findUser, upgradeHash } from './users.ts'
 
@@ -100,15 +100,24 @@ export const accountRoutes = new OpenAPIHono<Env>()
     async (c) => {
       const { email, password } = c.req.valid('json')
       const attempts = loginFailures(email, clientOf(c))
-      const wrong = new Problem('invalid_credentials', { detail: WRONG_CREDENTIALS })
-      const { account, password_version, hash } = await limitGuesses(c.env, attempts, wrong, () =>
-        checkCredentials(c, email, password),
-      )
+      const { wait, login } = await findLogin(c.env.db, email, longestWait(c.env, attempts))
+      assertNoWait(wait)
+      if (!(await c.var.pauseTimeout(() => verifyLogin(c.env.kdf, password, login?.hash))) || !login) {
+        await consume(c.env, ...attempts)
+        throw new Problem('invalid_credentials', { detail: WRONG_CREDENTIALS })
+      }
+      const { account, password_version, hash } = login
+      const owner = {
+        user_id: account.id,
+        password_version,
+        user_agent: userAgentOf(c),
+        days: c.env.settings.SESSION_DAYS,
+      }
+      // The limits again: parallel guesses must learn no more than sequential ones.
+      const session = await createSessionIfAllowed(c.env.db, owner, c.env.now(), longestWait(c.env, attempts))
+      assertNoWait(session.wait)
       if (isOutdated(c.env.kdf, hash)) await replaceHash(c.env, account.id, hash, password)
-      const user_agent = userAgentOf(c)
-      const owner = { user_id: account.id, password_version, user_agent, days: c.env.settings.SESSION_DAYS }
-      const session = await createSession(c.env.db, owner, c.env.now())
-      return c.json({ ...session, user: account }, 200)
+      return c.json({ token: session.token, expires_at: session.expires_at, user: account }, 200)
     },
   )
   .openapi(
@@ -190,12 +199,6 @@ async function mailSignup({ db, sendMail }: Services, email: string, code: strin
   if (code) return sendMail(activationMail(email, { code, hours: ACTIVATION_HOURS, at: now }))
   const owner = await findUser(db, email)
   if (owner) await sendMail(accountExistsMail(owner.email, now))
-}
-
-/** Returns the account that the credentials are for; undefined if there is none or the password is wrong. */
-async function checkCredentials({ env, var: { pauseTimeout } }: RequestContext, email: string, password: string) {
-  const login = await findLogin(env.db, email)
-  return (await pauseTimeout(() => verifyLogin(env.kdf, password, login?.hash))) ? login : undefined
 }
 
 /** Hashes the password with the preferred algorithm. A failure does not fail the login: the next one tries again. */

@@ -1,9 +1,9 @@
 import { encodeBase64urlNoPadding } from '@oslojs/encoding'
-import { and, eq, gt, sql } from 'drizzle-orm'
+import { and, eq, gt, type SQL, sql } from 'drizzle-orm'
 import { newId, randomBytes, sha256 } from '../crypto.ts'
 import { type Database, statement } from '../database/connect.ts'
 import { sessions, users } from '../database/schema.ts'
-import { type Account, accountColumns } from './users.ts'
+import { type Account, accountList } from './users.ts'
 
 /** The hash of a token as it was sent, and the time at which its expiry is judged. */
 export type Bearer = { token_hash: Uint8Array; now: string }
@@ -32,8 +32,6 @@ export const callerByToken = sql`
   `
 
 const { placeholder } = sql
-
-const accountList = sql.join(Object.values(accountColumns), sql`, `)
 
 /** Returns the caller's account. */
 export async function findCaller(db: Database, bearer: Bearer): Promise<Account | Unauthenticated> {
@@ -84,13 +82,30 @@ const MAX_SESSIONS = 100
  * Creates a session of `days` days and returns its token, 256 random bits, of which only the hash is stored. Ends the oldest
  * sessions of an account that has more than 100.
  */
-export async function createSession(db: Database, { days, ...session }: NewSession, now: Date) {
-  const token = `dkt_${encodeBase64urlNoPadding(randomBytes(32))}`
-  const expires_at = new Date(now.getTime() + days * 86_400_000).toISOString()
-  const [id, created_at] = [newId(now), now.toISOString()]
-  await db.insert(sessions).values({ ...session, id, token_hash: sha256(token), created_at, expires_at })
-  await endSurplus(db, { id, user_id: session.user_id, now: created_at })
+export async function createSession(db: Database, session: NewSession, now: Date) {
+  const { token, expires_at } = await createSessionIfAllowed(db, session, now, sql`null`)
   return { token, expires_at }
+}
+
+/** Creates a session, unless an expression for seconds to wait has a positive value. Then the token it returns is not valid. */
+export async function createSessionIfAllowed(db: Database, session: NewSession, now: Date, secondsToWait: SQL) {
+  const token = `dkt_${encodeBase64urlNoPadding(randomBytes(32))}`
+  const { user_id, password_version, user_agent, days } = session
+  const [id, created_at] = [newId(now), now.toISOString()]
+  const expires_at = new Date(now.getTime() + days * 86_400_000).toISOString()
+  const [row] = await db.execute<{ wait: number | null; is_created: boolean }>(sql`
+    with waiting as materialized (
+      select ${secondsToWait}::float8 as wait
+    ), created as (
+      insert into sessions (id, user_id, token_hash, password_version, user_agent, created_at, expires_at)
+      select ${id}::uuid, ${user_id}::uuid, ${sha256(token)}::bytea, ${password_version}::int, ${user_agent},
+        ${created_at}::timestamptz, ${expires_at}::timestamptz
+      from waiting where coalesce(wait, 0) <= 0
+      returning id
+    )
+    select wait, exists (select from created) as is_created from waiting`)
+  if (row?.is_created) await endSurplus(db, { id, user_id, now: created_at })
+  return { token, expires_at, wait: row?.wait }
 }
 
 /**

@@ -1,4 +1,4 @@
-import { and, eq, sql } from 'drizzle-orm'
+import { and, eq, type SQL, sql } from 'drizzle-orm'
 import type { Database } from '../database/connect.ts'
 import { sessions, users } from '../database/schema.ts'
 import { addressKey } from '../database/text.ts'
@@ -13,6 +13,9 @@ export const accountColumns = {
   updated_at: users.updated_at,
 }
 
+/** The same as a select list. */
+export const accountList = sql.join(Object.values(accountColumns), sql`, `)
+
 export type Account = Pick<typeof users.$inferSelect, keyof typeof accountColumns>
 
 /** Returns the account of an address; undefined if there is none. */
@@ -21,13 +24,24 @@ export async function findUser(db: Database, email: string): Promise<Account | u
   return user
 }
 
-/** Returns the account of an address with what a login is checked against; undefined if there is none. */
-export async function findLogin(db: Database, email: string) {
-  const [login] = await db
-    .select({ account: accountColumns, password_version: users.password_version, hash: users.password })
-    .from(users)
-    .where(hasEmail(email))
-  return login
+type Login = { account: Account; password_version: number; hash: string }
+
+type LoginRow = Account & { wait: number | null; password_version: number; hash: string | null }
+
+/**
+ * Returns the account of an address with what a login is checked against, if there is one. In the same round trip it returns the
+ * value of an expression: the seconds until logins are allowed, if there are any.
+ */
+export async function findLogin(
+  db: Database,
+  email: string,
+  secondsToWait: SQL,
+): Promise<{ wait: number | null; login: Login | undefined }> {
+  const [row] = await db.execute<LoginRow>(sql`
+    select ${secondsToWait} as wait, ${users.password_version}, ${users.password} as hash, ${accountList}
+    from (select) as one_row left join ${users} on ${hasEmail(email)}`)
+  const { wait, password_version, hash, ...account } = row as LoginRow
+  return { wait, login: hash === null ? undefined : { account, password_version, hash } }
 }
 
 const hasEmail = (email: string) => eq(addressKey(users.email), addressKey(email))

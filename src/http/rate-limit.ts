@@ -25,17 +25,31 @@ export async function consume(services: Counting, ...attempts: Attempt[]): Promi
 }
 
 /** Throws 429, with the longest wait, if any of the attempts would be over its limit. Counts nothing. */
-export async function assertAllowed({ db, now, settings }: Counting, ...attempts: Attempt[]): Promise<void> {
-  if (settings.RATE_LIMITS === 'off') return
+export async function assertAllowed(services: Counting, ...attempts: Attempt[]): Promise<void> {
+  if (services.settings.RATE_LIMITS === 'off') return
+  const [row] = await services.db.execute<{ wait: number | null }>(
+    sql`select ${longestWait(services, attempts)} as wait`,
+  )
+  assertNoWait(row?.wait)
+}
+
+/**
+ * Returns an expression for the seconds until all of the attempts are allowed, which is null or not positive if they are: for a
+ * statement that looks up something else as well. `assertNoWait` must follow.
+ */
+export function longestWait({ now, settings }: Omit<Counting, 'db'>, attempts: Attempt[]): SQL {
+  if (settings.RATE_LIMITS === 'off') return sql`null::float8`
   const waits = attempts.map(
     (attempt) =>
       sql`select extract(epoch from ${oldestCounted(attempt[0])} - ${windowStart(attempt[0], now())})::float8 as wait
           from ${rate_limits} where key = ${keyOf(attempt)}`,
   )
-  const [longest] = await db.execute<{ wait: number | null }>(
-    sql`select max(wait) as wait from (${sql.join(waits, sql` union all `)}) as waits`,
-  )
-  if (longest?.wait && longest.wait > 0) throw retryLater('too_many_requests', longest.wait)
+  return sql`(select max(wait) from (${sql.join(waits, sql` union all `)}) as waits)`
+}
+
+/** Throws 429 if there are seconds to wait. */
+export function assertNoWait(wait: number | null | undefined) {
+  if (wait && wait > 0) throw retryLater('too_many_requests', wait)
 }
 
 /**
