@@ -183,21 +183,25 @@ function plainCount({ filter }: PageQuery): SQL {
   return sql.join(counts, sql` + `)
 }
 
-/**
- * How many rows a search reads in the list's order before it uses the search index. A page of a term that one row in a
- * hundred contains takes about 2,100 rows. Rarer terms are faster by the index.
- */
-const SCAN_LIMIT = 2_500
+/** How many rows a search reads first, in the order of the list. If none matches, the terms are rare, and it uses the search index. */
+const SAMPLE_SIZE = 500
+
+/** How many rows a search of other terms reads before it uses the index, which has to sort all matches. */
+const SCAN_LIMIT = 10_000
 
 /** Returns the statement of a page with search terms. */
 function searchPage(query: PageQuery, limit: unknown): SQL {
   const { keys, filter } = query
+  const scan = (rows: unknown) => sql`
+    select * from (${plainPage({ ...query, filter: { ...filter, terms: 0 } }, rows)}) as scanned
+    where ${containsTerms(filter.terms)}`
   return sql`
+    with sample as materialized (
+      select case when exists (${scan(SAMPLE_SIZE)}) then ${sql.raw(String(SCAN_LIMIT))} else 0 end as rows_to_scan
+    ),
     -- Matches among the next rows of the list.
-    with near as materialized (
-      select * from (${plainPage({ ...query, filter: { ...filter, terms: 0 } }, SCAN_LIMIT)}) as scanned
-      where ${containsTerms(filter.terms)}
-      ${orderBy(keys)} limit ${limit}::int
+    near as materialized (
+      ${scan(sql`(select rows_to_scan from sample)`)} ${orderBy(keys)} limit ${limit}::int
     ), enough as (
       select count(*) = ${limit}::int as is_full from near
     )
