@@ -2,6 +2,7 @@
 // server, which must run on this machine.
 // - ROWS and USERS are the numbers of assignments and users; EVENTS adds that many events over three years
 // - SECONDS is the duration of each measurement; ONLY selects measurements by a pattern
+// - the lines 'GET /accounts/', 'list' and 'read' are also compared with a bare server, bench/bare.ts
 // - DATABASE_URL=wasm uses TimescaleDB's Community edition in WebAssembly in this process: slower, but with the same plans
 import { existsSync, readFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
@@ -9,6 +10,7 @@ import postgres from 'postgres'
 import { migrate } from '../src/database/migrate.ts'
 import { openCommunity } from '../test/support/community.ts'
 import { startServer } from '../test/support/process.ts'
+import { load } from './load.ts'
 
 const {
   DATABASE_URL,
@@ -58,6 +60,9 @@ async function logSize() {
 
 /** Returns the id of a user, which is derived from a number. */
 const idOf = (number: number) => `01900000-0000-7000-8000-${String(number).padStart(12, '0')}`
+
+/** Returns the token of a user, whose hash is in the data. */
+const tokenOf = (number: number) => `dkt_${idOf(number)}`
 
 /** Inserts the data. The first user sees more than 120,000 rows, the others a few hundred each. */
 async function seed(rows: number, users: number) {
@@ -213,12 +218,12 @@ const serverBackends = async () =>
     ({ pid }) => pid as number,
   )
 
-const server = startServer({ DATABASE_URL: url.href, RATE_LIMITS: 'off', LOG_LEVEL: 'fatal' })
+const server = startServer({ DATABASE_URL: url.href, RATE_LIMITS: 'off' })
 const base = new URL(await server.url())
 const agent = new Agent({ keepAlive: true, maxSockets: Number(CONNECTIONS) })
 
 function send({ path, user = 1, method = 'GET', body }: ReturnType<(typeof MEASUREMENTS)[string]>) {
-  const headers = { Authorization: `Bearer dkt_${idOf(user)}`, ...(body && { 'Content-Type': 'application/json' }) }
+  const headers = { Authorization: `Bearer ${tokenOf(user)}`, ...(body && { 'Content-Type': 'application/json' }) }
   return new Promise<number>((resolve, reject) => {
     const outgoing = request({ host: base.hostname, port: base.port, path, method, headers, agent }, (response) => {
       response.resume().once('end', () => resolve(response.statusCode ?? 0))
@@ -256,10 +261,78 @@ async function measure(label: string) {
   )
 }
 
+/** The measurements that are repeated with the bare server. */
+const COMPARED = ['GET /accounts/', 'list', 'read']
+
+/** The number of times that each server is measured in turn, so that other work on the machine slows both. */
+const ROUNDS = 8
+
+/** Compares Docket with the bare server: the share is Docket's rate of requests. */
+async function compare(labels: string[]) {
+  const bare = startServer({ DATABASE_URL: url.href }, [], { args: [new URL('bare.ts', import.meta.url).pathname] })
+  const bareUrl = new URL(await bare.url())
+  for (const label of labels) {
+    const next = MEASUREMENTS[label] as (typeof MEASUREMENTS)[string]
+    await assertSameJson(next(0), bareUrl)
+    const [docketSide, bareSide] = [createSide(base, server.child.pid, next), createSide(bareUrl, bare.child.pid, next)]
+    await docketSide.run(1000)
+    await bareSide.run(1000)
+    for (const side of [docketSide, bareSide]) side.reset()
+    for (let round = 0; round < ROUNDS; round++) {
+      await docketSide.run((Number(SECONDS) * 1000) / ROUNDS)
+      await bareSide.run((Number(SECONDS) * 1000) / ROUNDS)
+    }
+    const share = docketSide.rate() / bareSide.rate()
+    console.log(`${`${label}, with logs`.padEnd(46)} ${docketSide.summary()}`)
+    console.log(`${`${label}, bare server`.padEnd(46)} ${bareSide.summary()}  share ${share.toFixed(2)}`)
+  }
+  await bare.stop()
+}
+
+/** Adds up what some runs against one server took. */
+function createSide({ hostname, port }: URL, pid: number | undefined, next: (typeof MEASUREMENTS)[string]) {
+  let totals = { requests: 0, seconds: 0, app: 0, database: 0 }
+  let round = 0
+  const nextRequest = () => {
+    const { path, user = 1 } = next(round++)
+    return { path, token: tokenOf(user) }
+  }
+  return {
+    async run(ms: number) {
+      const pids = await backends()
+      const before = { app: cpuOf([pid as number]), database: cpuOf(pids), at: performance.now() }
+      totals.requests += await load(hostname, Number(port), Number(CONNECTIONS), ms, nextRequest)
+      totals.seconds += (performance.now() - before.at) / 1000
+      totals.app += cpuOf([pid as number]) - before.app
+      totals.database += cpuOf(pids) - before.database
+    },
+    reset() {
+      totals = { requests: 0, seconds: 0, app: 0, database: 0 }
+    },
+    rate: () => totals.requests / totals.seconds,
+    summary() {
+      const perRequest = (ms: number) => (ms / totals.requests).toFixed(3).padStart(7)
+      const rate = (totals.requests / totals.seconds).toFixed(0).padStart(6)
+      return `app ${perRequest(totals.app)}  database ${perRequest(totals.database)}  ${rate}/s`
+    },
+  }
+}
+
+/** Makes sure that both servers do the same work. */
+async function assertSameJson({ path, user = 1 }: ReturnType<(typeof MEASUREMENTS)[string]>, bareUrl: URL) {
+  const headers = { Authorization: `Bearer ${tokenOf(user)}` }
+  const texts = [base, bareUrl].map(async ({ origin }) =>
+    (await (await fetch(origin + path, { headers })).text()).replaceAll(origin, ''),
+  )
+  const [docketText, bareText] = await Promise.all(texts)
+  if (docketText !== bareText) throw new Error(`${path}: Docket sent ${docketText}, the bare server ${bareText}`)
+}
+
 console.log(
   `${ROWS} assignments of ${USERS} users, ${await logSize()} of log; CPU and latency in ms a request, ${CONNECTIONS} connections`,
 )
 for (const label of Object.keys(MEASUREMENTS)) if (new RegExp(ONLY).test(label)) await measure(label)
+await compare(COMPARED.filter((label) => new RegExp(ONLY).test(label)))
 await database`delete from assignments where name like 'Bench assignment %'`
 agent.destroy()
 await server.stop()
