@@ -45,7 +45,7 @@ export function createHttpServer(
   const listener = getRequestListener(
     (request, env) => handler(request, (env as HttpBindings).incoming.socket.remoteAddress ?? ''),
     // The adapter's own clean-up closes the connection after half a second.
-    { errorHandler: () => rejection(400), overrideGlobalObjects: false, hostname, autoCleanupIncoming: false },
+    { errorHandler: () => rejection(400), hostname, autoCleanupIncoming: false },
   )
   // Node's own response to a missing Host header is not a problem document.
   const server = createServer({ ...options, requireHostHeader: false }, (request, response) => {
