@@ -1,6 +1,5 @@
 import type { Server } from 'node:http'
 import { type AddressInfo, isIPv6 } from 'node:net'
-import pino from 'pino'
 import manifest from '../../package.json' with { type: 'json' }
 import { app } from '../app.ts'
 import { createBackground } from '../background.ts'
@@ -18,6 +17,7 @@ import { encode, readAsset } from './assets.ts'
 import { assertMigrated, migrate, openDatabase } from './database.ts'
 import { createHttpServer, stopServer } from './http-server.ts'
 import { createNodeKdf } from './kdf.ts'
+import { createLog } from './log.ts'
 import { stopSignal } from './signals.ts'
 
 /** Milliseconds that open requests may take after the signal to stop. */
@@ -59,17 +59,7 @@ export async function serve(settings: Settings, { isDemo }: { isDemo: boolean })
 type Resources = Awaited<ReturnType<typeof openServices>>
 
 async function openServices(settings: Settings) {
-  const options = {
-    level: settings.LOG_LEVEL,
-    base: null,
-    timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (level: string) => ({ level }) },
-  }
-  // A log that cannot be written, on a closed terminal or a full disk, does not stop the server.
-  const log = pino(
-    options,
-    pino.destination(1).on('error', () => {}),
-  )
+  const log = createLog(settings.LOG_LEVEL)
   const { runInBackground, drain } = createBackground(log)
   const { url, stop } = await openDatabase(settings)
   const { db, close } = connect(url, { max: settings.POOL_SIZE, ...onNode })
