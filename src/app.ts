@@ -1,5 +1,4 @@
 import { OpenAPIHono } from '@hono/zod-openapi'
-import { requestId } from 'hono/request-id'
 import manifest from '../package.json' with { type: 'json' }
 import { passwordRoutes } from './accounts/password-routes.ts'
 import { accountRoutes } from './accounts/routes.ts'
@@ -13,6 +12,7 @@ import { healthRoutes } from './http/health.ts'
 import { info, tags } from './http/introduction.ts'
 import { rejectOtherMethods } from './http/methods.ts'
 import { Problem } from './http/problem.ts'
+import { identify } from './http/request-id.ts'
 import { logRequest } from './http/request-log.ts'
 import { allowOrigins, setSecurityHeaders } from './http/security.ts'
 import { timeout } from './http/timeout.ts'
@@ -21,7 +21,7 @@ import { reportRoutes } from './reports/routes.ts'
 import type { Env } from './services.ts'
 
 const api = new OpenAPIHono<Env>({ strict: false, defaultHook: rejectInvalid })
-api.use(requestId(), logRequest, setSecurityHeaders, allowOrigins, timeout)
+api.use(identify, logRequest, setSecurityHeaders, allowOrigins, timeout)
 // Not for the docs and /healthz, which answer without the database.
 for (const path of ['/accounts/*', '/assignments/*']) api.use(path, requireTime)
 api.onError(handleError)

@@ -25,6 +25,11 @@ export type Services = {
   address: string
   /** Whether the client's connection is HTTPS, where the runtime sees it. Node sees only the proxy's connection. */
   isHttps?: boolean
+  /**
+   * Sets a header of the response, which one of the same name that the handler sets replaces. Only where that costs less than
+   * `c.header`, for which Hono makes a `Headers` object.
+   */
+  setHeader?: (name: string, value: string) => void
   /** Passes new events on to the open streams. */
   hub: Hub
   /** Returns a file of Swagger UI. */

@@ -18,8 +18,9 @@ const transportSecurity = 'max-age=31536000; includeSubDomains'
 
 /** Sets the security headers before the handler runs, which is cheaper than changing a finished response. */
 export const setSecurityHeaders: MiddlewareHandler<Env> = (c, next) => {
-  for (const [name, value] of Object.entries(securityHeaders)) c.header(name, value)
-  if (isHttps(c)) c.header('Strict-Transport-Security', transportSecurity)
+  const setHeader = c.env.setHeader ?? c.header
+  for (const [name, value] of Object.entries(securityHeaders)) setHeader(name, value)
+  if (isHttps(c)) setHeader('Strict-Transport-Security', transportSecurity)
   return next()
 }
 

@@ -32,9 +32,14 @@ const defaultLimits = {
 /** Milliseconds for which `stopServer` still serves requests on open connections. */
 const DRAIN_MS = 500
 
-type Handler = (request: Request, address: string) => Response | Promise<Response>
+type SetHeader = (name: string, value: string) => void
 
-/** Creates an HTTP server that calls a handler with each request and its peer's IP address. It rejects invalid HTTP itself. */
+type Handler = (request: Request, address: string, setHeader: SetHeader) => Response | Promise<Response>
+
+/**
+ * Creates an HTTP server that calls a handler with each request, its peer's IP address and a function that sets a header of the
+ * response unless the handler's response has it. The server rejects invalid HTTP itself.
+ */
 export function createHttpServer(
   handler: Handler,
   hostname: string,
@@ -43,7 +48,11 @@ export function createHttpServer(
   const { timeout, maxHeadersCount, maxRequestsPerSocket, maxConnections, ...options } = { ...defaultLimits, ...limits }
   const connections = new Connections(maxConnections)
   const listener = getRequestListener(
-    (request, env) => handler(request, (env as HttpBindings).incoming.socket.remoteAddress ?? ''),
+    (request, env) => {
+      const { incoming, outgoing } = env as HttpBindings
+      const setHeader: SetHeader = (name, value) => outgoing.setHeader(name, value)
+      return handler(request, incoming.socket.remoteAddress ?? '', setHeader)
+    },
     // The adapter's own clean-up closes the connection after half a second.
     { errorHandler: () => rejection(400), hostname, autoCleanupIncoming: false },
   )

@@ -89,7 +89,7 @@ async function start({ services, url }: Resources, isDemo: boolean) {
     : undefined
   const demoTime = isDemo ? await addDemoData(url, services) : undefined
   const server = createHttpServer(
-    (request, address) => app.fetch(request, { ...services, address, observe: metrics?.observe }),
+    (request, address, setHeader) => app.fetch(request, { ...services, address, setHeader, observe: metrics?.observe }),
     settings.HOST,
   )
   await listen(server, settings)
