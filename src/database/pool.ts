@@ -99,7 +99,11 @@ export class Pool {
   }
 
   async #runBefore(deadline: number, start: (connection: postgres.Sql) => Query): Promise<unknown> {
-    const connection = await this.#acquire(deadline)
+    const connection = this.#idle.pop() ?? (await this.#connect(deadline))
+    if (this.#isClosed) {
+      this.#discard(connection)
+      throw new ConnectionFailed()
+    }
     const query = start(connection)
     try {
       const result = await raceDeadline(query, deadline)
@@ -112,13 +116,6 @@ export class Pool {
       else this.#discard(connection)
       throw error
     }
-  }
-
-  async #acquire(deadline: number): Promise<postgres.Sql> {
-    const connection = this.#idle.pop() ?? (await this.#connect(deadline))
-    if (!this.#isClosed) return connection
-    this.#discard(connection)
-    throw new ConnectionFailed()
   }
 
   async #connect(deadline: number): Promise<postgres.Sql> {

@@ -41,13 +41,17 @@ export const timeout: MiddlewareHandler<Env> = async (c, next) => {
   })
 
   start()
-  const handled = next()
-  const expired = new Promise<never>((_, reject) => {
-    expire = () => {
-      c.set('hasTimedOut', true)
-      c.env.runInBackground(() => handled)
-      reject(retryLater('unavailable', 2, 'The request took too long.'))
-    }
-  })
-  await Promise.race([handled, expired]).finally(() => clearTimeout(timer))
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const handled = next()
+      expire = () => {
+        c.set('hasTimedOut', true)
+        c.env.runInBackground(() => handled)
+        reject(retryLater('unavailable', 2, 'The request took too long.'))
+      }
+      handled.then(resolve, reject)
+    })
+  } finally {
+    clearTimeout(timer)
+  }
 }
