@@ -13,6 +13,7 @@ import postgres from 'postgres'
 import { migrate } from '../src/database/migrate.ts'
 import { openEmbeddedPostgres } from '../src/node/embedded-postgres.ts'
 import { startServer } from '../test/support/process.ts'
+import './build.ts'
 
 const { DATABASE_URL, STREAMS = '1000', CHANGES = '50', SECONDS = '20' } = process.env
 if (!existsSync('/proc/self/stat')) throw new Error('Run it on Linux.')

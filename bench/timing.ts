@@ -8,6 +8,7 @@ import { newId } from '../src/crypto.ts'
 import { migrate } from '../src/database/migrate.ts'
 import { createNodeKdf } from '../src/node/kdf.ts'
 import { startServer } from '../test/support/process.ts'
+import './build.ts'
 
 const { DATABASE_URL, SAMPLES = '60' } = process.env
 if (!DATABASE_URL) throw new Error('Set DATABASE_URL.')
