@@ -101,10 +101,16 @@ export const asOf = queryInstant('down').openapi({
 /** How far a client's clock may be ahead. */
 const CLOCK_TOLERANCE_MS = 60_000
 
-/** Returns the instant to read, which is never in the future. Throws 400 for an `as_of` more than a minute ahead. */
+/** How far the database's time of two instances may differ, since each measures it over the network. */
+const INSTANCE_TOLERANCE_MS = 1_000
+
+/**
+ * Returns the instant to read: now, if `as_of` is ahead, so that all pages read the same instant. What another instance has
+ * just written may be dated slightly ahead, so such a time stays. Throws 400 for an `as_of` more than a minute ahead.
+ */
 export function resolveAsOf(c: RequestContext, as_of: string | undefined): string | undefined {
   const now = c.env.now().getTime()
-  if (as_of === undefined || Date.parse(as_of) <= now) return as_of
+  if (as_of === undefined || Date.parse(as_of) <= now + INSTANCE_TOLERANCE_MS) return as_of
   if (Date.parse(as_of) <= now + CLOCK_TOLERANCE_MS) return new Date(now).toISOString()
   throw invalidRequest([{ in: 'query', pointer: '/as_of', message: 'Must not be in the future' }])
 }

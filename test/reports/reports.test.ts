@@ -246,6 +246,16 @@ describe('as_of', () => {
     }
   })
 
+  test('includes what an instance has created whose clock is slightly ahead', async () => {
+    clock.now += 500
+    const { body } = await call('POST', '/assignments/', { ...ada, body: { name: 'from the other instance' } })
+    clock.now -= 500
+    const path = `/assignments/${body.id}/?as_of=${body.created_at}`
+    expect(await call('GET', path, ada)).toMatchObject({ status: 200, body })
+    expect((await list({ as_of: body.created_at })).body.results).toContainEqual(body)
+    await call('DELETE', `/assignments/${body.id}/`, ada)
+  })
+
   test('up to one minute ahead counts as now', async () => {
     const ahead = iso(clock.now + 60_000)
     const first = (await list({ as_of: ahead, limit: '1', ordering: 'name' })).body
