@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import postgres from 'postgres'
 import { expect, onTestFinished, test } from 'vitest'
 import { migrate } from '../../src/database/migrate.ts'
-import { freePort, openEmbeddedPostgres } from '../../src/node/embedded-postgres.ts'
+import { openEmbeddedPostgres } from '../../src/node/embedded-postgres.ts'
 import { startServer, temporaryFolder } from '../support/process.ts'
 import { until } from '../support/wait.ts'
 
@@ -19,12 +19,11 @@ test('the Worker runs on this machine with a database that needs no password', a
   await owner.end()
   const withoutPassword = new URL(url)
   withoutPassword.password = ''
-  const PORT = String(await freePort())
   const { PATH = '' } = process.env
   const bin = new URL('../../node_modules/.bin', import.meta.url).pathname
-  const worker = startServer({ DATABASE_URL: withoutPassword.href, PORT, PATH: `${bin}:${PATH}` }, ['worker'])
-  await worker.waitForOutput(new RegExp(`Ready on http://.*:${PORT}`))
-  await until(async () => (await fetch(`http://127.0.0.1:${PORT}/readyz`)).status === 200)
+  const worker = startServer({ DATABASE_URL: withoutPassword.href, PATH: `${bin}:${PATH}` }, ['worker'])
+  const [, origin] = await worker.waitForOutput(/Ready on (http:\/\/\S+)/)
+  await until(async () => (await fetch(`${origin}/readyz`)).status === 200)
   await worker.stop('SIGHUP')
-  await expect(fetch(`http://127.0.0.1:${PORT}/readyz`)).rejects.toThrow('fetch failed')
+  await expect(fetch(`${origin}/readyz`)).rejects.toThrow('fetch failed')
 })

@@ -2,7 +2,6 @@ import { execFile, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
-import { freePort } from '../../src/node/embedded-postgres.ts'
 import type { Stage } from '../clients/stage.ts'
 import { cloneDatabase } from './fixtures.ts'
 import { startServer } from './process.ts'
@@ -36,11 +35,9 @@ export async function startRuntime(runtime: 'Node' | 'Workers') {
     const server = startServer(settings)
     return { server, baseUrl: await server.url() }
   }
-  const PORT = String(await freePort())
   const PATH = [join(root, 'node_modules/.bin'), process.env.PATH].join(delimiter)
-  const server = startServer({ ...settings, PORT, PATH }, ['worker'])
-  const baseUrl = `http://127.0.0.1:${PORT}`
-  await server.waitForOutput(new RegExp(`Ready on http://.*:${PORT}`))
+  const server = startServer({ ...settings, PATH }, ['worker'])
+  const [, baseUrl = ''] = await server.waitForOutput(/Ready on (http:\/\/\S+)/)
   // A request to a workerd that is just being replaced may never be answered.
   const isReady = () => fetch(`${baseUrl}/readyz`, { signal: AbortSignal.timeout(5000) }).then(({ ok }) => ok)
   await until(() => isReady().catch(() => false))
