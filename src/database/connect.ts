@@ -70,12 +70,13 @@ function toRfc3339(value: string): string {
 function pooledClient(options: Client['options'], pool: Pool): Client {
   const unsafe = (text: string, parameters: Parameter[]) => {
     const texts = parameters.map(toText)
+    const preparable = options.prepare && texts.length > 0 ? text : undefined
     const start: Start = (connection, { isPrepared }) =>
-      connection.unsafe(text, texts, { prepare: isPrepared && texts.length > 0 })
+      connection.unsafe(text, texts, { prepare: isPrepared && preparable !== undefined })
     return {
       // biome-ignore lint/suspicious/noThenProperty: a query of postgres.js is a thenable that runs when it is awaited.
-      then: (...handlers: Parameters<Promise<unknown>['then']>) => pool.run(start).then(...handlers),
-      values: () => pool.run((connection, options) => start(connection, options).values()),
+      then: (...handlers: Parameters<Promise<unknown>['then']>) => pool.run({ preparable, start }).then(...handlers),
+      values: () => pool.run({ preparable, start: (connection, options) => start(connection, options).values() }),
     }
   }
   return { options, unsafe: unsafe as unknown as Client['unsafe'] }

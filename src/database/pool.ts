@@ -12,8 +12,19 @@ const MAX_WAIT_SECONDS = 2
 /** Milliseconds between attempts to connect while the server has no connection at all. */
 const RETRY_MS = 100
 
-/** Starts a statement on a connection, prepared or not. */
-type Start = (connection: postgres.Sql, options: { isPrepared: boolean }) => Query
+/**
+ * The most statements that a connection keeps prepared. PostgreSQL and postgres.js forget none before the connection ends. Lists
+ * have millions of texts, by their filters and orders, and the plan of one takes up to 0.4 MB in PostgreSQL.
+ */
+const MAX_PREPARED = 200
+
+/** How a statement starts on a connection, prepared or not, and its text if it may be prepared. */
+export type Statement = {
+  preparable: string | undefined
+  start: (connection: postgres.Sql, options: { isPrepared: boolean }) => Query
+}
+
+type OpenConnection = { releaseSlot: () => void; prepared: Set<string> }
 
 type PoolOptions = {
   /** The most connections that may be open. */
@@ -35,8 +46,8 @@ export class Pool {
   readonly #max: number
   readonly #acquireSlot
   readonly #opener: Opener
-  /** The open connections, each with the release of its slot. */
-  readonly #open = new Map<postgres.Sql, () => void>()
+  /** The open connections, each with the release of its slot and the texts that it has prepared. */
+  readonly #open = new Map<postgres.Sql, OpenConnection>()
   readonly #idle: postgres.Sql[] = []
   /** When the server refused another connection, in milliseconds of `performance.now()`. */
   #fullSince = Number.NEGATIVE_INFINITY
@@ -58,12 +69,12 @@ export class Pool {
    * Runs one statement on a connection of its own. Rejects with an OverloadError when none became free in time, with a
    * StatementTimeout when the statement took too long, and with a ConnectionFailed or the driver's error otherwise.
    */
-  async run(start: Start): Promise<unknown> {
+  async run(statement: Statement): Promise<unknown> {
     const now = performance.now()
     const [deadline, maxWait] = [now + STATEMENT_SECONDS * 1000, now + MAX_WAIT_SECONDS * 1000]
     for (;;) {
       try {
-        return await this.#limit(() => this.#runUntilDone(deadline, start))
+        return await this.#limit(() => this.#runUntilDone(deadline, statement))
       } catch (error) {
         if (!isFull(error) || performance.now() > maxWait) throw ConnectionFailed.from(error)
         // The statement has not run: it waits for a connection that others use.
@@ -74,7 +85,7 @@ export class Pool {
   /** Closes all connections. Running statements may end first, for at most two seconds. */
   async close(): Promise<void> {
     this.#isClosed = true
-    const closing = [...this.#open].map(([connection, releaseSlot]) =>
+    const closing = [...this.#open].map(([connection, { releaseSlot }]) =>
       connection.end({ timeout: 2 }).finally(releaseSlot),
     )
     await Promise.all(closing)
@@ -84,11 +95,14 @@ export class Pool {
    * Runs a statement again if that can help. Each statement is a transaction of its own, so one that failed has changed
    * nothing.
    */
-  async #runUntilDone(deadline: number, start: Start): Promise<unknown> {
+  async #runUntilDone(deadline: number, { preparable, start }: Statement): Promise<unknown> {
     let isPrepared = true
     for (;;) {
       try {
-        return await this.#runBefore(deadline, (connection) => start(connection, { isPrepared }))
+        return await this.#runBefore(deadline, (connection) => {
+          if (isPrepared && preparable) this.#open.get(connection)?.prepared.add(preparable)
+          return start(connection, { isPrepared })
+        })
       } catch (error) {
         const mayHaveStalePlan = isPrepared && isStalePlan(error)
         if (!(mayHaveStalePlan || isConflict(error)) || performance.now() > deadline) throw error
@@ -122,7 +136,7 @@ export class Pool {
     const releaseSlot = await this.#acquireSlot()
     try {
       const connection = await this.#opener.open(deadline, (closed) => this.#removeIdle(closed))
-      this.#open.set(connection, releaseSlot)
+      this.#open.set(connection, { releaseSlot, prepared: new Set() })
       return connection
     } catch (error) {
       releaseSlot()
@@ -151,13 +165,15 @@ export class Pool {
   }
 
   #release(connection: postgres.Sql) {
-    this.#idle.push(connection)
+    const prepared = this.#open.get(connection)?.prepared.size ?? 0
+    if (prepared < MAX_PREPARED) this.#idle.push(connection)
+    else this.#discard(connection)
   }
 
   #discard(connection: postgres.Sql) {
-    const releaseSlot = this.#open.get(connection)
+    const open = this.#open.get(connection)
     this.#open.delete(connection)
-    connection.end({ timeout: 0 }).finally(releaseSlot)
+    connection.end({ timeout: 0 }).finally(open?.releaseSlot)
   }
 
   /**

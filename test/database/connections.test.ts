@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { sql } from 'drizzle-orm'
 import postgres from 'postgres'
 import { afterAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { connect } from '../../src/database/connect.ts'
@@ -116,6 +117,23 @@ describe('the pool', () => {
     }
     const [row] = await admin`select count(*)::int from pg_stat_activity where usename = ${role}`
     expect(row?.count).toBe(3)
+  })
+
+  test('limits the statements that a connection keeps prepared', async () => {
+    const db = open(url, { max: 1 })
+    const run = async (column: string) => {
+      const [row] = await db.execute<{ pid: number; prepared: number }>(sql`
+        select pg_backend_pid() as pid, (select count(*)::int from pg_prepared_statements) as prepared,
+          ${7}::int as ${sql.identifier(column)}`)
+      return row as { pid: number; prepared: number }
+    }
+    const repeated = []
+    for (let n = 0; n < 500; n++) repeated.push(await run('same'))
+    expect(new Set(repeated.map(({ pid }) => pid)).size).toBe(1)
+    const different = []
+    for (let n = 0; n < 500; n++) different.push(await run(`column_${n}`))
+    expect(Math.max(...different.map(({ prepared }) => prepared))).toBe(200)
+    expect(new Set(different.map(({ pid }) => pid)).size).toBe(3)
   })
 
   test('opens POOL_SIZE connections', async () => {
