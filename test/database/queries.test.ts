@@ -33,7 +33,7 @@ await owner.unsafe(`
         case when n % 3000 = 6 then 'quasar' end, md5(n::text)),
       (enum_range(null::assignment_status))[1 + n % 4],
       case when n % 50 = 1 then '${bob.id}' else ${idOf('n % 198')} end,
-      case when n % 2 = 0 then '${ada.id}' else ${idOf('n * 7 % 198')} end,
+      case when n % 2 = 0 then '${ada.id}' else ${idOf('n / 2 * 7 % 198')} end,
       at, at + interval '1 hour' * case when n % 50 = 1 then 1 else n end, 1
     from generate_series(1, 30000) as n, lateral (select timestamptz '2026-01-01' + n * interval '1 minute' as at) as times;
   insert into assignment_search
