@@ -25,8 +25,8 @@ const defaultLimits = {
   maxHeadersCount: 0,
   // Unlimited: a load balancer reuses a connection for days.
   maxRequestsPerSocket: 0,
-  // An idle connection takes about 15 KiB.
-  maxConnections: 10_000,
+  // 10,000 event streams, and room for requests. An idle connection takes about 15 KiB.
+  maxConnections: 12_000,
 }
 
 /** Milliseconds for which `stopServer` still serves requests on open connections. */
