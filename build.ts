@@ -5,7 +5,7 @@ import { migrationsFolder, swaggerFile } from './src/files.ts'
 
 /**
  * Bundles the server for Node into a folder, with the files that it reads at run time. `node.js` there takes the same
- * arguments as `src/node.ts`, and starts in a fifth of its CPU time. The folder needs no `node_modules`, except for the
+ * arguments as `src/node.ts`, and starts in a quarter of its CPU time. The folder needs no `node_modules`, except for the
  * embedded PostgreSQL and for `wrangler`.
  */
 async function buildServer(folder: string) {

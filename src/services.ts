@@ -26,8 +26,8 @@ export type Services = {
   /** Whether the client's connection is HTTPS, where the runtime sees it. Node sees only the proxy's connection. */
   isHttps?: boolean
   /**
-   * Sets a header of the response, which one of the same name that the handler sets replaces. Only where that costs less than
-   * `c.header`, for which Hono makes a `Headers` object.
+   * Sets a header of the response. A header of the same name that the handler sets replaces it. Only Node has it, where it
+   * costs less than `c.header`, for which Hono makes a `Headers` object.
    */
   setHeader?: (name: string, value: string) => void
   /** Passes new events on to the open streams. */

@@ -16,7 +16,7 @@ export const withCallerId = <F extends Filter>(filter: F, caller: string): F => 
   creator: filter.creator === 'me' ? caller : filter.creator,
 })
 
-/** What the text of a statement depends on. The placeholders of the values are named as the fields of a filter. */
+/** The part of a filter that decides the text of a statement. The values have placeholders named as the fields of the filter. */
 export type FilterShape = { statuses: number; assignee: Person; creator: Person }
 
 type Person = 'anyone' | 'caller' | 'given'
@@ -80,8 +80,9 @@ export const eventMatches = (columns: EventColumns, filter: FilterShape): SQL | 
 
 /**
  * Returns the condition for the rows that a caller may see, as one or two parts that no row has in common. Two index scans
- * under UNION ALL cost a sixth of one scan with OR. A filter by person decides which part can have rows. The id in a filter may
- * be the caller's own, so the other part has rows only then, and reads none otherwise: its key is null.
+ * under UNION ALL cost a sixth of one scan with OR. A filter by the id of a person usually
+ * leaves rows in one part only. The other part has rows if that id is the caller's own. If not, its key is null, and it reads
+ * nothing.
  */
 export function visibleParts(columns: Columns, { assignee, creator }: FilterShape): SQL[] {
   const isAssignee = eq(columns.assignee, callerId)

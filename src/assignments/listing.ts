@@ -36,7 +36,7 @@ export type ListFilter = Filter & {
   as_of?: string | undefined
 }
 
-/** What the text of a list's statement depends on. */
+/** The part of a list's options that decides the text of its statement. */
 type ListShape = {
   filter: ListFilterShape
   order: Order

@@ -79,7 +79,7 @@ export async function listEventsOfAudience(db: Database, query: AudienceQuery, n
 /** How a statement knows its caller: by the token, or by the id of a user whose token was checked before. */
 type CallerShape = 'token' | 'id'
 
-/** What the text of a query depends on. `newChunksStart` is the start of a recent day, so the texts change once a day. */
+/** The part of a query that decides its text. `newChunksStart` is the start of a recent day, so the texts change once a day. */
 type LogShape = { newChunksStart: string; from: PositionShape; known: PositionShape }
 
 type EventShape = LogShape & { caller: CallerShape; filter: FilterShape }
@@ -116,7 +116,7 @@ const { placeholder } = sql
 
 const selectHead = shapedStatement<EventShape, ResultRow>(
   (shape) => sql`
-    with ${callerOf(shape)}, ${watermarkAndHead(shape, sql`, caller`)}
+    with ${callerOf(shape)}, ${watermarkAndHead(shape, { needsCaller: true })}
     select caller.id as caller, caller.session, ${logState(shape)}
     from (select) as one_row left join caller on true left join head on true`,
 )
@@ -143,7 +143,7 @@ const selectEventsOfCaller = shapedStatement<EventShape, ResultRow>((shape) => {
   const isWantedNearby = eventMatches(alias(assignment_events, 'nearby'), shape.filter) ?? sql`true`
   const isAhead = sql`${isWanted} and position + 0 < (select value from watermark) and ${isNotOlderThan('from', shape)}`
   return sql`
-    with ${callerOf(shape)}, ${watermarkAndHead(shape, sql`, caller`)},
+    with ${callerOf(shape)}, ${watermarkAndHead(shape, { needsCaller: true })},
     -- The next events of all users. They are enough for a reader who is close to the head.
     nearby as materialized (
       select position, at, id, creator, assignee, old_assignee, status, old_status from assignment_events
@@ -183,7 +183,7 @@ const selectEventsOfAssignment = shapedStatement<EventShape, ResultRow>((shape) 
     eq(assignment_events.assignment, placeholder('assignment')),
   ) as SQL
   return sql`
-    with ${callerOf(shape)}, ${watermarkAndHead(shape, sql`, caller`)},
+    with ${callerOf(shape)}, ${watermarkAndHead(shape, { needsCaller: true })},
     -- By the primary key (assignment, time): no event is older than the id of its assignment. The "+ 0" keeps the planner off
     -- the index of positions.
     keys as (
@@ -237,12 +237,12 @@ const logColumns = sql`position, ${eventColumns}, old_status, old_assignee`
 /**
  * The common table expressions of every query:
  *
- * - `watermark`: `value` is the first position that a transaction may still log, `next` that of the next transaction. There is
- *   none without a caller. Then no event is below it, and none is read.
+ * - `watermark`: `value` is the first position that a transaction may still log, `next` that of the next transaction. A
+ *   query that needs a caller has no watermark without one. So no event is below it, and none is read.
  * - `newest`: the newest event.
  * - `head`: the newest event below the watermark.
  */
-function watermarkAndHead({ newChunksStart }: LogShape, andCaller = sql``): SQL {
+function watermarkAndHead({ newChunksStart }: LogShape, { needsCaller } = { needsCaller: false }): SQL {
   const isRecent = sql`at >= ${constant(newChunksStart)}`
   return sql`
     watermark as materialized (
@@ -259,7 +259,8 @@ function watermarkAndHead({ newChunksStart }: LogShape, andCaller = sql``): SQL 
         ), xmax)) as value,
         log_position(xmax) as next
       from pg_current_snapshot() as snapshot,
-        lateral (select pg_snapshot_xmin(snapshot) as xmin, pg_snapshot_xmax(snapshot) as xmax) as ends ${andCaller}
+        lateral (select pg_snapshot_xmin(snapshot) as xmin, pg_snapshot_xmax(snapshot) as xmax) as ends
+      ${needsCaller ? sql`cross join caller` : sql``}
     ),
     newest as materialized (${newestEvent(hasWatermark, isRecent)}),
     head as materialized (${newestEvent(isBelowWatermark, isRecent)})`

@@ -66,7 +66,7 @@ const EventPageSchema = z
 const streamSchema = z.string().openapi({
   description: 'The same events as a stream.',
   example:
-    'retry: 2000\nid: W1tbIjc0MiIsI…\nevent: changed\nid: W1tbIjc0MiIsI…\ndata: {"id":"01986f5e-…","kind":"changed",…}\n\n',
+    'retry: 2000\nid: W1tbIjc0MiIsI…\nevent: changed\ndata: {"id":"01986f5e-…","kind":"changed",…}\nid: W1tbIjc0MiIsI…\n\n',
 })
 
 export const eventRoutes = new OpenAPIHono<Env>().openapi(

@@ -5,7 +5,7 @@ const BATCH_MS = 10
 
 /**
  * Creates the log of the process, JSON lines on standard output. Lines of 10 ms are written together, since a write for each
- * would be a twentieth of the CPU of a small request. Writes do not block, and a log that cannot be written, on a closed
+ * would take another 10 µs of CPU. Writes do not block, and a log that cannot be written, on a closed
  * terminal or a full disk, does not stop the server.
  */
 export function createLog(level: string) {
