@@ -25,10 +25,7 @@ export type Services = {
   address: string
   /** Whether the client's connection is HTTPS, where the runtime sees it. Node sees only the proxy's connection. */
   isHttps?: boolean
-  /**
-   * Sets a header of the response. A header of the same name that the handler sets replaces it. Only Node has it, where it
-   * costs less than `c.header`, for which Hono makes a `Headers` object.
-   */
+  /** Sets a header of the response where the runtime can do so cheaply. `setHeader` of `http/headers.ts` uses it. */
   setHeader?: (name: string, value: string) => void
   /** Passes new events on to the open streams. */
   hub: Hub
@@ -63,4 +60,4 @@ export type Env = {
 }
 
 /** The part of Hono's context that is the same in every handler. */
-export type RequestContext = Pick<Context<Env>, 'req' | 'env' | 'var' | 'header' | 'body'>
+export type RequestContext = Pick<Context<Env>, 'req' | 'env' | 'get' | 'header' | 'body'>

@@ -107,8 +107,8 @@ export const passwordRoutes = new OpenAPIHono<Env>()
   )
 
 /** Returns true if the password is the account's, and undefined if not. */
-const checkPassword = async ({ env, var: { pauseTimeout } }: RequestContext, password: string, hash: string) =>
-  (await pauseTimeout(() => verifyPassword(env.kdf, password, hash))) || undefined
+const checkPassword = async (c: RequestContext, password: string, hash: string) =>
+  (await c.get('pauseTimeout')(() => verifyPassword(c.env.kdf, password, hash))) || undefined
 
 /** Mails a reset code if the address has an account. */
 async function mailReset({ db, sendMail }: Services, email: string, now: Date) {

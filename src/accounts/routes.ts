@@ -102,7 +102,7 @@ export const accountRoutes = new OpenAPIHono<Env>()
       const attempts = loginFailures(email, clientOf(c))
       const { wait, login } = await findLogin(c.env.db, email, longestWait(c.env, attempts))
       assertNoWait(wait)
-      if (!(await c.var.pauseTimeout(() => verifyLogin(c.env.kdf, password, login?.hash))) || !login) {
+      if (!(await c.get('pauseTimeout')(() => verifyLogin(c.env.kdf, password, login?.hash))) || !login) {
         await consume(c.env, ...attempts)
         throw new Problem('invalid_credentials', { detail: WRONG_CREDENTIALS })
       }

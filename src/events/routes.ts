@@ -110,7 +110,7 @@ export const eventRoutes = new OpenAPIHono<Env>().openapi(
       return c.json({ next, results }, 200)
     }
     const subscriber = { caller, session, filter, toCursor }
-    if (c.req.method === 'HEAD' || c.var.hasTimedOut) return untyped(c.body(null, 200, streamHeaders))
+    if (c.req.method === 'HEAD' || c.get('hasTimedOut')) return untyped(c.body(null, 200, streamHeaders))
     return untyped(c.body(c.env.hub.subscribe(subscriber, from, page, c.req.raw.signal), 200, streamHeaders))
   },
 )
@@ -133,12 +133,12 @@ function readPosition(cursor: string | undefined): LogPosition | undefined {
 }
 
 /** Returns a page. Throws the problem of a position that cannot be read from. */
-function unwrap({ env, var: { requestId } }: RequestContext, page: EventPage | LogError): EventPage {
+function unwrap({ env, get }: RequestContext, page: EventPage | LogError): EventPage {
   if (page === 'unknown_position') {
     throw new Problem('cursor_expired', { detail: 'List your assignments again, and start without a cursor.' })
   }
   if (page === 'foreign_log') {
-    env.log.error({ request_id: requestId }, 'the event log is from another cluster: run npm run db:migrate')
+    env.log.error({ request_id: get('requestId') }, 'the event log is from another cluster: run npm run db:migrate')
     throw retryLater('unavailable', 10, 'The database is not migrated.')
   }
   return page

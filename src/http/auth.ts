@@ -15,7 +15,7 @@ export async function asCaller<Result extends object>(
   c: RequestContext,
   run: (bearer: Bearer) => Promise<Result | Unauthenticated>,
 ): Promise<Result> {
-  const { token } = c.var
+  const token = c.get('token')
   if (!token) throw new Error('asCaller needs a route that was declared with protectedRoute')
   // From here on an error is the statement's, or comes after it. The error handler need not check the token again.
   token.isChecked = true
@@ -26,7 +26,7 @@ export async function asCaller<Result extends object>(
 
 /** Checks the token of a request that failed before a statement did. Throws 401 if the token is bad. */
 export async function checkToken(c: RequestContext): Promise<void> {
-  if (c.var.token?.isChecked === false) await asCaller(c, (bearer) => findCaller(c.env.db, bearer))
+  if (c.get('token')?.isChecked === false) await asCaller(c, (bearer) => findCaller(c.env.db, bearer))
 }
 
 const isUnauthenticated = (result: object): result is Unauthenticated =>

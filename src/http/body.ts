@@ -12,7 +12,9 @@ const MAX_BODY = 256 * 1024
  */
 export async function readBody(c: RequestContext, types: string[]): Promise<object | undefined> {
   const isExpected = types.length > 0
-  const bytes = await c.var.pauseTimeout(() => readBytes(c.req.raw)).catch(rejectBroken)
+  const bytes = await c
+    .get('pauseTimeout')(() => readBytes(c.req.raw))
+    .catch(rejectBroken)
   if (!isExpected && isBlank(bytes)) return undefined
   assertJson(c, isExpected ? types : ['application/json'])
   const value = parseJson(bytes)

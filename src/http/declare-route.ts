@@ -1,11 +1,11 @@
-import { createRoute, type RouteConfig, z } from '@hono/zod-openapi'
-import type { MiddlewareHandler } from 'hono'
+import { createRoute, type RouteConfig, type z } from '@hono/zod-openapi'
+import type { Context, MiddlewareHandler } from 'hono'
 import type { Env, RequestContext } from '../services.ts'
 import { requireToken } from './auth.ts'
 import { readBody } from './body.ts'
 import { exampleOfProblem, invalidRequest, Problem, type ProblemCode, problems } from './problem.ts'
 import { header, ProblemSchema } from './schemas.ts'
-import { toInputErrors } from './validation.ts'
+import { toInputErrors, unknownFields } from './validation.ts'
 
 type Route = Omit<RouteConfig, 'path' | 'middleware'> & {
   path: string
@@ -53,7 +53,7 @@ export const protectedRoute = <const P extends string, R extends Route & { path:
     middleware: [requireToken, readInput(route)],
   })
 
-/** Adds what all routes have in common: no unknown parameters, the request id, and the problems that any route can answer. */
+/** Adds what all routes have in common: the request id, and the problems that any route can answer. */
 function complete<R extends Route>({ problems: own = [], ...route }: R, common: ProblemCode[]): Typed<R> {
   const codes: ProblemCode[] = [
     ...common,
@@ -72,7 +72,6 @@ function complete<R extends Route>({ problems: own = [], ...route }: R, common: 
   ])
   return {
     ...route,
-    request: { query: z.strictObject({}), ...route.request },
     responses: { ...Object.fromEntries(successes), ...problemResponses(codes) },
   } as unknown as Typed<R>
 }
@@ -123,18 +122,27 @@ const readInput =
   ({ request }: Route): MiddlewareHandler<Env> =>
   async (c, next) => {
     checkQuery(c.req.url)
-    if (c.req.method !== 'GET' && c.req.method !== 'HEAD') {
-      const body = await readBody(c, Object.keys(request?.body?.content ?? {}))
-      c.req.json = async () => body as never
-      if (body) hideContentType(c)
-      // Zod checks the query first. An invalid query must not hide what is wrong with the body.
-      c.set('bodyErrors', () => {
-        const error = bodySchema(request)?.safeParse(body).error
-        return error ? toInputErrors(error, 'body') : []
-      })
-    }
+    if (c.req.method !== 'GET' && c.req.method !== 'HEAD') await readJson(c, request)
+    if (!request?.query) rejectParameters(c)
     await next()
   }
+
+/** For routes without parameters. A schema without any would cost as much as one with some. */
+function rejectParameters(c: Context<Env>) {
+  const names = Object.keys(c.req.queries())
+  if (names.length > 0) throw invalidRequest([...unknownFields(names, 'query'), ...(c.get('bodyErrors')?.() ?? [])])
+}
+
+async function readJson(c: Context<Env>, request: Route['request']) {
+  const body = await readBody(c, Object.keys(request?.body?.content ?? {}))
+  c.req.json = async () => body as never
+  if (body) hideContentType(c)
+  // Zod checks the query first. An invalid query must not hide what is wrong with the body.
+  c.set('bodyErrors', () => {
+    const error = bodySchema(request)?.safeParse(body).error
+    return error ? toInputErrors(error, 'body') : []
+  })
+}
 
 /** Shows zod-openapi a plain `Content-Type`. It reads the header again, and its pattern is narrower than RFC 9110. */
 function hideContentType({ req }: RequestContext) {

@@ -13,7 +13,7 @@ import { Problem, type ProblemCode, problemJson, retryLater } from './problem.ts
 export const handleError: ErrorHandler<Env> = async (thrown, c) => {
   const error = await authenticationFirst(thrown, c)
   const problem = toProblem(error)
-  const request_id = c.var.requestId
+  const request_id = c.get('requestId')
   if (!isExpected(error)) c.env.log.error({ request_id, error: describeError(error) }, problem.code)
   return c.body(problemJson(problem, request_id), problem.status as ContentfulStatusCode, {
     'Content-Type': 'application/problem+json',

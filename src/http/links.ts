@@ -1,4 +1,5 @@
 import type { RequestContext } from '../services.ts'
+import { setHeader } from './headers.ts'
 import { baseUrl } from './origin.ts'
 
 /** Returns the URL of the request, as the client knows it, with another cursor and without the given parameters. */
@@ -16,5 +17,5 @@ const MAX_LINK = 2048
 export function setLinks(c: RequestContext, next: string | null, previous: string | null) {
   const links = [next && `<${next}>; rel="next"`, previous && `<${previous}>; rel="prev"`].filter(Boolean)
   const header = links.join(', ')
-  if (header !== '' && header.length <= MAX_LINK) c.header('Link', header)
+  if (header !== '' && header.length <= MAX_LINK) setHeader(c, 'Link', header)
 }

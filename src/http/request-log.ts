@@ -8,6 +8,6 @@ export const logRequest: MiddlewareHandler<Env> = async (c, next) => {
   await next()
   const ms = Math.round((performance.now() - start) * 100) / 100
   const request = { method: c.req.method, route: routePath(c), status: c.res.status, ms }
-  c.env.log.info({ request_id: c.var.requestId, ...request })
+  c.env.log.info({ request_id: c.get('requestId'), ...request })
   c.env.observe?.(request)
 }

@@ -1,6 +1,7 @@
 import type { MiddlewareHandler } from 'hono'
 import type { Env } from '../services.ts'
 import { normalizeOrigin } from '../settings.ts'
+import { setHeader } from './headers.ts'
 import { isHttps } from './origin.ts'
 import { type Problem, problemJson } from './problem.ts'
 
@@ -18,9 +19,8 @@ const transportSecurity = 'max-age=31536000; includeSubDomains'
 
 /** Sets the security headers before the handler runs, which is cheaper than changing a finished response. */
 export const setSecurityHeaders: MiddlewareHandler<Env> = (c, next) => {
-  const setHeader = c.env.setHeader ?? c.header
-  for (const [name, value] of Object.entries(securityHeaders)) setHeader(name, value)
-  if (isHttps(c)) setHeader('Strict-Transport-Security', transportSecurity)
+  for (const [name, value] of Object.entries(securityHeaders)) setHeader(c, name, value)
+  if (isHttps(c)) setHeader(c, 'Strict-Transport-Security', transportSecurity)
   return next()
 }
 
@@ -28,7 +28,7 @@ export const setSecurityHeaders: MiddlewareHandler<Env> = (c, next) => {
  * Names the allowed origin, and answers its preflights (Fetch, 3.2). Does nothing unless CORS_ORIGINS is set. Every requested
  * header is allowed, since tracing libraries add headers of their own, and no cookie could be misused.
  */
-export const allowOrigins: MiddlewareHandler<Env> = async (c, next) => {
+export const allowOrigins: MiddlewareHandler<Env> = (c, next) => {
   const { CORS_ORIGINS } = c.env.settings
   if (CORS_ORIGINS.length === 0) return next()
   c.header('Vary', 'Origin', { append: true })
@@ -50,7 +50,7 @@ export const allowOrigins: MiddlewareHandler<Env> = async (c, next) => {
     )
     c.header('Access-Control-Max-Age', '600')
   }
-  return c.body(null, 204)
+  return Promise.resolve(c.body(null, 204))
 }
 
 /** Browsers write web origins in one way. Those of apps may have upper case, such as the UUIDs of Safari's extensions. */

@@ -17,7 +17,7 @@ export const timeout: MiddlewareHandler<Env> = async (c, next) => {
   let expire = () => {}
 
   function start() {
-    if (c.var.hasTimedOut) return
+    if (c.get('hasTimedOut')) return
     startedAt = performance.now()
     timer = setTimeout(check, remaining)
   }

@@ -14,7 +14,7 @@ z.config({
 export const rejectInvalid: Hook<unknown, Env, string, Promise<undefined>> = async (result, c) => {
   if (result.success) return undefined
   if (result.target === 'param') throw new Problem('not_found')
-  const bodyErrors = c.var.bodyErrors?.() ?? []
+  const bodyErrors = c.get('bodyErrors')?.() ?? []
   if (result.target === 'json') throw invalidRequest(bodyErrors)
   const part = result.target === 'header' ? 'header' : 'query'
   throw invalidRequest([...toInputErrors(result.error, part), ...bodyErrors])

@@ -32,7 +32,7 @@ const defaultLimits = {
 /** Milliseconds for which `stopServer` still serves requests on open connections. */
 const DRAIN_MS = 500
 
-type SetHeader = (name: string, value: string) => void
+type SetHeader = (name: string, value: string) => unknown
 
 type Handler = (request: Request, address: string, setHeader: SetHeader) => Response | Promise<Response>
 
@@ -50,7 +50,8 @@ export function createHttpServer(
   const listener = getRequestListener(
     (request, env) => {
       const { incoming, outgoing } = env as HttpBindings
-      const setHeader: SetHeader = (name, value) => outgoing.setHeader(name, value)
+      // A handler that was too slow may still set headers after its request was answered.
+      const setHeader: SetHeader = (name, value) => outgoing.headersSent || outgoing.setHeader(name, value)
       return handler(request, incoming.socket.remoteAddress ?? '', setHeader)
     },
     // The adapter's own clean-up closes the connection after half a second.

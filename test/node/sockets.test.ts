@@ -235,6 +235,20 @@ test('reads a header that comes after 2,500 others', async () => {
   expect(statusesOf(await openRaw(url, `${lines.join('\r\n')}\r\n\r\n${body}`).readAll())).toEqual([412])
 })
 
+test('a header that a slow handler sets after its request was answered is ignored', async () => {
+  let setLate = () => {}
+  const server = createHttpServer((_request, _address, setHeader) => {
+    setHeader('X-Early', '1')
+    setLate = () => setHeader('X-Late', '1')
+    return new Response('answered')
+  }, '127.0.0.1')
+  onTestFinished(() => void server.close())
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const { headers } = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  expect(setLate).not.toThrow()
+  expect(headers.get('X-Early')).toBe('1')
+})
+
 test('a client that requests much and reads nothing takes little memory', async () => {
   const server = startServer({ DATABASE_URL: await cloneDatabase(), LOG_LEVEL: 'warn' })
   const url = await server.url()
