@@ -1,5 +1,6 @@
 import { OpenAPIHono } from '@hono/zod-openapi'
 import manifest from '../package.json' with { type: 'json' }
+import { lifecycleRoutes } from './accounts/lifecycle-routes.ts'
 import { passwordRoutes } from './accounts/password-routes.ts'
 import { accountRoutes } from './accounts/routes.ts'
 import { listRoutes } from './assignments/list-routes.ts'
@@ -31,6 +32,7 @@ api.notFound((c) => handleError(new Problem('not_found', { detail: 'There is not
 export const app = api
   .route('/accounts', accountRoutes)
   .route('/accounts', passwordRoutes)
+  .route('/accounts', lifecycleRoutes)
   // Mounted first, or `/assignments/{id}` would match `/events`.
   .route('/assignments', eventRoutes)
   .route('/assignments', assignmentRoutes)

@@ -26,6 +26,11 @@ const schema = z.object({
     .regex(/^([^<>\r\n"]+ <[^<>\s@]+@[^<>\s@]+>|[^<>\s@]+@[^<>\s@]+)$/)
     .optional()
     .describe('a sender, for example Docket <no-reply@example.com>'),
+  SERVICE_NAME: z
+    .string()
+    .regex(/^[^\p{C}<>]{1,60}$/u)
+    .default('Docket')
+    .describe('a name of at most 60 characters, for example Docket'),
   CORS_ORIGINS: z
     .string()
     .default('')

@@ -4,12 +4,12 @@ import { createBackground } from './background.ts'
 import { createLimiter } from './concurrency.ts'
 import { type Clock, ClockOffset, openClock } from './database/clock.ts'
 import { connect, type Database } from './database/connect.ts'
-import { purgeExpired } from './database/purge.ts'
 import { Hub } from './events/hub.ts'
 import { Problem } from './http/problem.ts'
 import { problemResponse } from './http/security.ts'
 import type { Logger } from './logger.ts'
 import { createMailer } from './mail/mailer.ts'
+import { maintain } from './maintenance.ts'
 import type { Services } from './services.ts'
 import { readSettings, StartupError, warnAboutRateLimits } from './settings.ts'
 import { createWorkerKdf } from './worker/kdf.ts'
@@ -38,10 +38,10 @@ export const createWorker = (openTestClock: OpenTestClock = () => undefined) => 
     }
   },
 
-  /** Deletes expired rows. The cron trigger calls it. */
+  /** The cron trigger calls it every hour. */
   async scheduled(_event: object, env: Bindings): Promise<void> {
     const { services, finish } = openServices(env, openTestClock)
-    await purgeExpired(services.db, services.clock).finally(finish)
+    await maintain(services.db, services.clock).finally(finish)
   },
 })
 

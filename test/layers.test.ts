@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 const LAYERS: [name: string, files: RegExp][] = [
   ['entry points', /^(node|worker)\.ts$/],
   ['runtimes and demo', /^(node|worker|demo)\//],
-  ['app', /^app\.ts$/],
+  ['app', /^(app|maintenance)\.ts$/],
   ['HTTP of events and reports', /^(events|reports)\/(.*routes|schemas|problems|limits)\.ts$/],
   ['HTTP of assignments', /^assignments\/(.*routes|schemas|problems|limits)\.ts$/],
   ['HTTP of accounts', /^accounts\/(.*routes|schemas|problems|limits)\.ts$/],

@@ -12,7 +12,7 @@ export const loginFailures = (email: string, client: string): [Attempt, Attempt,
 ]
 
 /** Returns what a mail counts for: its recipient and purpose. */
-export const mailsTo = (email: string, purpose: 'activation' | 'reset'): Attempt[] => [
+export const mailsTo = (email: string, purpose: 'activation' | 'reset' | 'email-change'): Attempt[] => [
   [{ name: 'mail-minute', max: 1, seconds: MINUTE }, purpose, addressSubject(email)],
   [{ name: 'mail-hour', max: 5, seconds: HOUR }, purpose, addressSubject(email)],
 ]

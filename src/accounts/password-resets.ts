@@ -1,6 +1,7 @@
 import { and, eq, gt, sql } from 'drizzle-orm'
-import type { Database } from '../database/connect.ts'
+import { type Database, statement } from '../database/connect.ts'
 import { password_resets, users } from '../database/schema.ts'
+import { addressKey } from '../database/text.ts'
 import { hashCode, newCode } from './codes.ts'
 import { type Account, accountColumns, findUser } from './users.ts'
 
@@ -8,17 +9,22 @@ export const RESET_MINUTES = 15
 
 /** Creates a reset code for the account of an address and ends an older one. Returns undefined if there is no account. */
 export async function createPasswordReset(db: Database, email: string, now: Date) {
-  const user = await findUser(db, email)
-  if (!user) return undefined
   const code = newCode()
-  const code_hash = hashCode(code) as Uint8Array
-  const expires_at = expiry(now)
-  await db
-    .insert(password_resets)
-    .values({ user_id: user.id, code_hash, expires_at })
-    .onConflictDoUpdate({ target: password_resets.user_id, set: { code_hash, expires_at } })
-  return { email: user.email, code }
+  const [user] = await insertReset(db, { email, code_hash: hashCode(code), expires_at: expiry(now) })
+  return user && { email: user.email, code }
 }
+
+const { placeholder } = sql
+
+const insertReset = statement<{ email: string }>(sql`
+  with owner as (
+    select id, email from users where ${addressKey(sql`email`)} = ${addressKey(sql`${placeholder('email')}`)}
+  ), stored as (
+    insert into password_resets (user_id, code_hash, expires_at)
+    select id, ${placeholder('code_hash')}::bytea, ${placeholder('expires_at')}::timestamptz from owner
+    on conflict (user_id) do update set code_hash = excluded.code_hash, expires_at = excluded.expires_at
+  )
+  select email from owner`)
 
 /**
  * Gives the last unused code of an address the lifetime of a new one. A stranger who uses up the mails that an address may

@@ -2,11 +2,11 @@ import { OpenAPIHono } from '@hono/zod-openapi'
 import { asCaller } from '../http/auth.ts'
 import { protectedRoute, publicRoute } from '../http/declare-route.ts'
 import { clientOf } from '../http/forwarded.ts'
-import { Problem } from '../http/problem.ts'
-import { type Attempt, assertAllowed, clearAttempts, consume, limitGuesses, tryConsume } from '../http/rate-limit.ts'
+import { notify } from '../http/notify.ts'
+import { type Attempt, assertAllowed, clearAttempts, consume, tryConsume } from '../http/rate-limit.ts'
 import { jsonBody } from '../http/schemas.ts'
-import { resetMail } from '../mail/templates.ts'
-import type { Env, RequestContext, Services } from '../services.ts'
+import { passwordChangedNotice, passwordResetNotice, resetMail } from '../mail/templates.ts'
+import type { Env, Services } from '../services.ts'
 import { loginFailures, mailRequests, mailsTo, wrongCodes } from './limits.ts'
 import {
   createPasswordReset,
@@ -15,8 +15,8 @@ import {
   RESET_MINUTES,
   resetPassword,
 } from './password-resets.ts'
-import { hashPassword, verifyPassword } from './passwords.ts'
-import { assertStrongPassword, invalidCode } from './problems.ts'
+import { hashPassword } from './passwords.ts'
+import { assertPassword, assertStrongPassword, invalidCode, wrongPassword } from './problems.ts'
 import { messageResponse, PasswordChangeSchema, PasswordResetRequestSchema, PasswordResetSchema } from './schemas.ts'
 import { findSession } from './sessions.ts'
 import { changePassword } from './users.ts'
@@ -44,12 +44,10 @@ export const passwordRoutes = new OpenAPIHono<Env>()
       const session = await asCaller(c, (bearer) => findSession(c.env.db, bearer))
       const { old_password, new_password } = c.req.valid('json')
       await assertStrongPassword(c.env.db, new_password, '/new_password', session.account)
-      const wrong = new Problem('wrong_password', { detail: 'The old password is wrong.' })
-      await limitGuesses(c.env, loginFailures(session.account.email, clientOf(c)), wrong, () =>
-        checkPassword(c, old_password, session.hash),
-      )
+      await assertPassword(c, session, old_password)
       const hash = await hashPassword(c.env.kdf, new_password)
-      if (!(await changePassword(c.env.db, session, hash, c.env.now()))) throw wrong
+      if (!(await changePassword(c.env.db, session, hash, c.env.now()))) throw wrongPassword()
+      notify(c.env, passwordChangedNotice, session.account.email)
       return c.json({ message: CHANGED }, 200)
     },
   )
@@ -102,16 +100,15 @@ export const passwordRoutes = new OpenAPIHono<Env>()
       // Failed guesses at the old password must not keep the owner from using the new one.
       const [fromClient, ofAccount] = loginFailures(account.email, clientOf(c))
       await clearAttempts(c.env, fromClient, ofAccount)
+      notify(c.env, passwordResetNotice, account.email)
       return c.json({ message: RESET }, 200)
     },
   )
 
-/** Returns true if the password is the account's, and undefined if not. */
-const checkPassword = async (c: RequestContext, password: string, hash: string) =>
-  (await c.get('pauseTimeout')(() => verifyPassword(c.env.kdf, password, hash))) || undefined
-
 /** Mails a reset code if the address has an account. */
-async function mailReset({ db, sendMail }: Services, email: string, now: Date) {
+async function mailReset({ db, sendMail, settings }: Services, email: string, now: Date) {
   const reset = await createPasswordReset(db, email, now)
-  if (reset) await sendMail(resetMail(reset.email, { code: reset.code, minutes: RESET_MINUTES, at: now }))
+  if (!reset) return
+  const { email: to, code } = reset
+  await sendMail(resetMail(to, { code, minutes: RESET_MINUTES, at: now, service: settings.SERVICE_NAME }))
 }

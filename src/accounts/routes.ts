@@ -2,7 +2,7 @@ import { OpenAPIHono, z } from '@hono/zod-openapi'
 import { asCaller } from '../http/auth.ts'
 import { protectedRoute, publicRoute } from '../http/declare-route.ts'
 import { clientOf } from '../http/forwarded.ts'
-import { Problem } from '../http/problem.ts'
+import { Problem, retryLater } from '../http/problem.ts'
 import { type Attempt, assertAllowed, assertNoWait, consume, longestWait, tryConsume } from '../http/rate-limit.ts'
 import { id, jsonBody, jsonResponse } from '../http/schemas.ts'
 import { userAgentOf } from '../http/user-agent.ts'
@@ -104,7 +104,7 @@ export const accountRoutes = new OpenAPIHono<Env>()
       assertNoWait(wait)
       if (!(await c.get('pauseTimeout')(() => verifyLogin(c.env.kdf, password, login?.hash))) || !login) {
         await consume(c.env, ...attempts)
-        throw new Problem('invalid_credentials', { detail: WRONG_CREDENTIALS })
+        throw wrongCredentials()
       }
       const { account, password_version, hash } = login
       const owner = {
@@ -115,7 +115,9 @@ export const accountRoutes = new OpenAPIHono<Env>()
       }
       // The limits again: parallel guesses must learn no more than sequential ones.
       const session = await createSessionIfAllowed(c.env.db, owner, c.env.now(), longestWait(c.env, attempts))
-      assertNoWait(session.wait)
+      if (session.outcome === 'too_many_requests') throw retryLater('too_many_requests', session.wait)
+      // The account was deleted, or its password changed, while this one was checked.
+      if (session.outcome === 'wrong_password') throw wrongCredentials()
       if (isOutdated(c.env.kdf, hash)) await replaceHash(c.env, account.id, hash, password)
       return c.json({ token: session.token, expires_at: session.expires_at, user: account }, 200)
     },
@@ -194,11 +196,14 @@ export const accountRoutes = new OpenAPIHono<Env>()
     },
   )
 
+const wrongCredentials = () => new Problem('invalid_credentials', { detail: WRONG_CREDENTIALS })
+
 /** Mails the code of a sign-up or, if there is none, tells the owner of the address about the attempt. */
-async function mailSignup({ db, sendMail }: Services, email: string, code: string | undefined, now: Date) {
-  if (code) return sendMail(activationMail(email, { code, hours: ACTIVATION_HOURS, at: now }))
+async function mailSignup({ db, sendMail, settings }: Services, email: string, code: string | undefined, now: Date) {
+  const occasion = { at: now, service: settings.SERVICE_NAME }
+  if (code) return sendMail(activationMail(email, { code, hours: ACTIVATION_HOURS, ...occasion }))
   const owner = await findUser(db, email)
-  if (owner) await sendMail(accountExistsMail(owner.email, now))
+  if (owner) await sendMail(accountExistsMail(owner.email, occasion))
 }
 
 /** Hashes the password with the preferred algorithm. A failure does not fail the login: the next one tries again. */

@@ -113,6 +113,14 @@ export const PasswordChangeSchema = z
     example: { old_password: 'four words of yours', new_password: 'five other words of yours' },
   })
 
+export const EmailChangeSchema = z
+  .strictObject({ email, password })
+  .openapi('EmailChange', { example: { email: 'ada@example.org', password: 'four words of yours' } })
+
+export const EmailChangeCodeSchema = z.strictObject({ code }).openapi('EmailChangeCode')
+
+export const DeletionSchema = z.strictObject({ password }).openapi('Deletion')
+
 export const PasswordResetRequestSchema = z.strictObject({ email: address }).openapi('PasswordResetRequest')
 
 export const PasswordResetSchema = z.strictObject({ code, new_password: newPassword }).openapi('PasswordReset')

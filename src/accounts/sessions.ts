@@ -83,12 +83,24 @@ const MAX_SESSIONS = 100
  * sessions of an account that has more than 100.
  */
 export async function createSession(db: Database, session: NewSession, now: Date) {
-  const { token, expires_at } = await createSessionIfAllowed(db, session, now, sql`null`)
-  return { token, expires_at }
+  const created = await createSessionIfAllowed(db, session, now, sql`null`)
+  if (created.outcome !== 'created') throw new Error('The account does not exist, or its password has changed.')
+  return created
 }
 
-/** Creates a session, unless an expression for seconds to wait has a positive value. Then the token it returns is not valid. */
-export async function createSessionIfAllowed(db: Database, session: NewSession, now: Date, secondsToWait: SQL) {
+/** A new session, or why there is none: an expression for seconds to wait was positive, or the password has changed. */
+type SessionResult =
+  | { outcome: 'created'; id: string; token: string; expires_at: string }
+  | { outcome: 'too_many_requests'; wait: number }
+  | { outcome: 'wrong_password' }
+
+/** Creates a session, unless an expression for seconds to wait has a positive value. */
+export async function createSessionIfAllowed(
+  db: Database,
+  session: NewSession,
+  now: Date,
+  secondsToWait: SQL,
+): Promise<SessionResult> {
   const token = `dkt_${encodeBase64urlNoPadding(randomBytes(32))}`
   const { user_id, password_version, user_agent, days } = session
   const [id, created_at] = [newId(now), now.toISOString()]
@@ -98,14 +110,17 @@ export async function createSessionIfAllowed(db: Database, session: NewSession, 
       select ${secondsToWait}::float8 as wait
     ), created as (
       insert into sessions (id, user_id, token_hash, password_version, user_agent, created_at, expires_at)
-      select ${id}::uuid, ${user_id}::uuid, ${sha256(token)}::bytea, ${password_version}::int, ${user_agent},
+      select ${id}::uuid, users.id, ${sha256(token)}::bytea, users.password_version, ${user_agent},
         ${created_at}::timestamptz, ${expires_at}::timestamptz
-      from waiting where coalesce(wait, 0) <= 0
-      returning id
+      from waiting, users
+      where users.id = ${user_id} and users.password_version = ${password_version} and coalesce(wait, 0) <= 0
+      returning sessions.id
     )
     select wait, exists (select from created) as is_created from waiting`)
-  if (row?.is_created) await endSurplus(db, { id, user_id, now: created_at })
-  return { token, expires_at, wait: row?.wait }
+  if (row?.wait && row.wait > 0) return { outcome: 'too_many_requests', wait: row.wait }
+  if (!row?.is_created) return { outcome: 'wrong_password' }
+  await endSurplus(db, { id, user_id, now: created_at })
+  return { outcome: 'created', id, token, expires_at }
 }
 
 /**

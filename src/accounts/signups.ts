@@ -1,9 +1,10 @@
-import { and, eq, gt, sql } from 'drizzle-orm'
+import { sql } from 'drizzle-orm'
 import { newId } from '../crypto.ts'
-import type { Database } from '../database/connect.ts'
+import { type Database, statement } from '../database/connect.ts'
 import { signups, users } from '../database/schema.ts'
 import { addressKey } from '../database/text.ts'
 import { hashCode, newCode } from './codes.ts'
+import { endPendingClaims } from './users.ts'
 
 export const ACTIVATION_HOURS = 24
 
@@ -23,39 +24,25 @@ export async function createSignup(db: Database, signup: Signup, now: Date): Pro
 }
 
 /**
- * Creates the account of a sign-up from its code, and deletes the other sign-ups for the address. Returns false if no live
+ * Creates the account of a sign-up from its code, and ends the other sign-ups and the e-mail changes for the address. Returns false if no live
  * sign-up has the code, or if the address has got an account since.
  */
 export async function activate(db: Database, code: string, now: Date): Promise<boolean> {
-  const code_hash = hashCode(code)
-  if (!code_hash) return false
-  const at = now.toISOString()
-  const signup = db.$with('signup').as(
-    db
-      .delete(signups)
-      .where(and(eq(signups.code_hash, code_hash), gt(signups.expires_at, at)))
-      .returning(),
-  )
-  const [user] = await db
-    .with(signup)
-    .insert(users)
-    .select(
-      db
-        .select({
-          id: sql`${newId(now)}::uuid`.as('id'),
-          email: signup.email,
-          first_name: signup.first_name,
-          last_name: signup.last_name,
-          password: signup.password,
-          password_version: sql`1`.as('password_version'),
-          created_at: sql`${at}::timestamptz`.as('created_at'),
-          updated_at: sql`${at}::timestamptz`.as('updated_at'),
-        })
-        .from(signup),
-    )
-    .onConflictDoNothing()
-    .returning({ email: users.email })
-  // A statement of its own: two codes for one address would otherwise wait for each other's rows.
-  if (user) await db.delete(signups).where(eq(addressKey(signups.email), addressKey(user.email)))
+  const [user] = await createAccount(db, { id: newId(now), code_hash: hashCode(code) ?? null, now: now.toISOString() })
+  if (user) await endPendingClaims(db, user.email)
   return user !== undefined
 }
+
+const { placeholder } = sql
+
+const createAccount = statement<{ email: string }>(sql`
+  with signup as (
+    delete from signups where code_hash = ${placeholder('code_hash')}::bytea and expires_at > ${placeholder('now')}
+    returning *
+  )
+  insert into users (id, email, first_name, last_name, password, created_at, updated_at)
+  select ${placeholder('id')}::uuid, email, first_name, last_name, password, ${placeholder('now')}::timestamptz,
+    ${placeholder('now')}::timestamptz
+  from signup
+  on conflict do nothing
+  returning email`)

@@ -1,5 +1,5 @@
 import { and, eq, type SQL, sql } from 'drizzle-orm'
-import type { Database } from '../database/connect.ts'
+import { type Database, statement } from '../database/connect.ts'
 import { sessions, users } from '../database/schema.ts'
 import { addressKey } from '../database/text.ts'
 
@@ -12,6 +12,9 @@ export const accountColumns = {
   created_at: users.created_at,
   updated_at: users.updated_at,
 }
+
+/** The names of the same columns. */
+export const accountFields = Object.keys(accountColumns)
 
 /** The same as a select list. */
 export const accountList = sql.join(Object.values(accountColumns), sql`, `)
@@ -45,6 +48,20 @@ export async function findLogin(
 }
 
 const hasEmail = (email: string) => eq(addressKey(users.email), addressKey(email))
+
+/**
+ * Deletes the sign-ups and e-mail changes that wait for a code to an address, which an account has got. It comes after the
+ * statement that gives the address to the account: two codes for one address would otherwise wait for each other's rows.
+ */
+export async function endPendingClaims(db: Database, email: string): Promise<void> {
+  await deleteClaims(db, { email })
+}
+
+const claimsAddress = eq(addressKey(sql`email`), addressKey(sql`${sql.placeholder('email')}`))
+
+const deleteClaims = statement(sql`
+  with ended as (delete from signups where ${claimsAddress})
+  delete from email_changes where ${claimsAddress}`)
 
 /** Replaces a password hash by a stronger one of the same password, unless the password has changed since. */
 export const upgradeHash = (db: Database, id: string, oldHash: string, newHash: string) =>

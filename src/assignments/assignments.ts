@@ -1,10 +1,11 @@
-import { type SQL, sql } from 'drizzle-orm'
+import { sql } from 'drizzle-orm'
 import { type Bearer, callerByToken, UNAUTHENTICATED, type Unauthenticated } from '../accounts/sessions.ts'
 import { newId } from '../crypto.ts'
 import { type Database, statement } from '../database/connect.ts'
 import type { assignments } from '../database/schema.ts'
 import { addressKey, searchText } from '../database/text.ts'
-import { assignmentFields, columnsOf, loggedFields, writableFields } from './fields.ts'
+import { changedAt, eventColumns, eventValues, oldColumns, oldValues } from './event-rows.ts'
+import { assignmentFields, columnsOf, writableFields } from './fields.ts'
 
 export type Assignment = Pick<typeof assignments.$inferSelect, (typeof assignmentFields)[number]>
 
@@ -85,13 +86,10 @@ const { placeholder } = sql
 
 const now = sql`${placeholder('now')}::timestamptz`
 
-/** The time of a change: after the last change even if the clock has stepped back, since events of one time would collide. */
-const changedAt = sql`greatest(${now}, a.updated_at + interval '1 millisecond')`
-
 const isWithoutAssignee = sql`${placeholder('assignee_id')}::uuid is null and ${placeholder('assignee_email')}::text is null`
 
 const namedAssignee = sql`
-  select id from users where id = ${placeholder('assignee_id')}
+  select id from users where id = ${placeholder('assignee_id')} and deleted_at is null
   union all select id from users where ${addressKey(sql`email`)} = ${addressKey(sql`${placeholder('assignee_email')}`)}`
 
 /**
@@ -143,16 +141,7 @@ const countedFailure = sql`
       expires_at = excluded.expires_at
   )`
 
-const eventColumns = sql.raw(`id, at, kind, actor, assignment, created_at, started_at, ${loggedFields.join(', ')}`)
-
-/** The values of `eventColumns`, from `caller` and the row of an assignment after a change. */
-const eventValues = (kind: 'created' | 'changed' | 'deleted', row: string): SQL => sql`
-  ${placeholder('event')}::uuid, ${columnsOf(row, ['updated_at'])}, ${sql.raw(`'${kind}'`)}::assignment_event_kind,
-  caller.id, ${columnsOf(row, ['id', 'created_at', 'started_at', ...loggedFields])}`
-
-// The values before a change. Those of texts are stored only if they differ.
-const oldColumns = sql.raw('old_status, old_assignee, old_updated_at')
-const oldValues = columnsOf('target', ['status', 'assignee', 'updated_at'])
+const origin = { id: sql`${placeholder('event')}::uuid`, actor: sql`caller.id` }
 
 const differences = writableFields.map(
   (field) => `case when wanted.${field} is distinct from target.${field} then '${field}' end`,
@@ -180,7 +169,7 @@ const create = statement<OutcomeRow>(sql`
     returning *
   ), logged as (
     insert into assignment_events (${eventColumns}, changed)
-    select ${eventValues('created', 'created')}, '{}' from caller, created
+    select ${eventValues('created', 'created', origin)}, '{}' from caller, created
   ), indexed as (
     insert into assignment_search
     select id, array[assignee, creator], ${searchText(sql`name`, sql`description`)} from created
@@ -223,14 +212,14 @@ const change = statement<OutcomeRow>(sql`
   ), changed as (
     update assignments as a
     set (${sql.raw(writableFields.join(', '))}) = row(${columnsOf('wanted', writableFields)}),
-      version = a.version + 1, updated_at = ${changedAt},
-      started_at = coalesce(a.started_at, case when wanted.status = 'in progress' then ${changedAt} end)
+      version = a.version + 1, updated_at = ${changedAt(now)},
+      started_at = coalesce(a.started_at, case when wanted.status = 'in progress' then ${changedAt(now)} end)
     from wanted, difference, decision
     where a.id = wanted.id and decision.outcome = 'ok' and difference.fields <> '{}'
     returning a.*
   ), logged as (
     insert into assignment_events (${eventColumns}, changed, ${oldColumns}, old_name, old_description)
-    select ${eventValues('changed', 'changed')}, difference.fields, ${oldValues},
+    select ${eventValues('changed', 'changed', origin)}, difference.fields, ${oldValues},
       nullif(target.name, changed.name), nullif(target.description, changed.description)
     from caller, changed, target, difference
   ),
@@ -264,10 +253,10 @@ const remove = statement<OutcomeRow>(sql`
   deleted as (
     delete from assignments as a using target, decision where a.id = target.id and decision.outcome = 'ok'
     returning ${columnsOf('a', ['id', ...writableFields, 'creator', 'created_at', 'started_at'])},
-      ${changedAt} as updated_at, a.version + 1 as version
+      ${changedAt(now)} as updated_at, a.version + 1 as version
   ), logged as (
     insert into assignment_events (${eventColumns}, changed, ${oldColumns})
-    select ${eventValues('deleted', 'deleted')}, '{}', ${oldValues}
+    select ${eventValues('deleted', 'deleted', origin)}, '{}', ${oldValues}
     from caller, deleted, target
   ), unindexed as (
     delete from assignment_search where assignment in (select id from deleted)

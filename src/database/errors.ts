@@ -53,9 +53,13 @@ function isFatal(error: unknown): error is Error & { code: string } {
 
 /**
  * Tells whether a statement failed only because others ran at the same time: it could not be serialized, was the victim of a
- * deadlock, or exceeded the lock_timeout of the database. It may succeed if it runs again.
+ * deadlock, exceeded the lock_timeout of the database, or names a row that was deleted meanwhile. If it runs again, it may
+ * succeed, or finds that the row is gone.
  */
-export const isConflict = (error: unknown) => /^(40001|40P01|55P03)$/.test(codeOf(error))
+export const isConflict = (error: unknown) => /^(40001|40P01|55P03|23503)$/.test(codeOf(error))
+
+/** Tells whether a statement would have stored a value that must be unique a second time. */
+export const isUniqueViolation = (error: unknown) => codeOf(error) === '23505'
 
 /**
  * Tells whether a prepared statement may have failed because a migration has changed what it was prepared for: the columns

@@ -31,12 +31,17 @@ export const users = pgTable(
     first_name: text().notNull(),
     last_name: text().notNull(),
     password: text().notNull(),
-    /** The number of passwords that the account has had. A session counts only for the one it was created with. */
+    /** Increases with each change of the password or of the address. A session counts only for the one it was created with. */
     password_version: integer().notNull().default(1),
     created_at: instant().notNull(),
     updated_at: instant().notNull(),
+    /** Set while the assignments of a deleted account are removed. The row has no personal data then, and is deleted last. */
+    deleted_at: instant(),
   },
-  (table) => [uniqueIndex('users_email_key').on(addressKey(table.email))],
+  (table) => [
+    uniqueIndex('users_email_key').on(addressKey(table.email)),
+    index().on(table.deleted_at).where(sql`${table.deleted_at} is not null`),
+  ],
 )
 
 /** Sign-ups that wait for their code. Each holds everything that its account needs; an address may have several. */
@@ -65,6 +70,22 @@ export const password_resets = pgTable(
     expires_at: instant().notNull(),
   },
   (table) => [index().on(table.expires_at)],
+)
+
+/** The new address of an account that waits for its code; there is at most one. */
+export const email_changes = pgTable(
+  'email_changes',
+  {
+    user_id: uuid()
+      .primaryKey()
+      .references(() => users.id, { onDelete: 'cascade' }),
+    email: text().notNull(),
+    code_hash: bytes().notNull().unique(),
+    /** A change counts only for the password that the account had when it was requested. */
+    password_version: integer().notNull(),
+    expires_at: instant().notNull(),
+  },
+  (table) => [index('email_changes_email_idx').on(addressKey(table.email)), index().on(table.expires_at)],
 )
 
 export const sessions = pgTable(

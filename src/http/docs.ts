@@ -23,9 +23,9 @@ export function serveDocs(app: OpenAPIHono<Env>, info: Info, tags: Tag[]): (url:
       'Paste the `token` of the login response, without `Bearer`. Programs send `Authorization: Bearer <token>`, or `Authorization: Token <token>` as clients of Django REST Framework do.',
   })
   let written: ReturnType<typeof writeDocument> | undefined
-  const documentFor = (url: string) => {
+  const documentFor = (url: string, title = info.title) => {
     written ??= writeDocument(app, info, tags)
-    return written(url)
+    return written(url, title)
   }
   const swagger = manifest.dependencies['swagger-ui-dist']
   const script = textFile('text/javascript', DOCS_SCRIPT)
@@ -36,7 +36,8 @@ export function serveDocs(app: OpenAPIHono<Env>, info: Info, tags: Tag[]): (url:
   let latest: { url: string; file: StaticFile } | undefined
   app.get('/openapi.json', (c) => {
     const url = baseUrl(c)
-    if (latest?.url !== url) latest = { url, file: textFile('application/json', documentFor(url)) }
+    if (latest?.url !== url)
+      latest = { url, file: textFile('application/json', documentFor(url, c.env.settings.SERVICE_NAME)) }
     return sendFile(c, latest.file)
   })
   // A relative URL keeps the path prefix of a proxy.

@@ -18,7 +18,7 @@ export type Tag = { name: string; description: string }
  * which depends on the request, to the finished text.
  */
 export function writeDocument(app: OpenAPIHono<Env>, info: Info, tags: Tag[]) {
-  const { openapi, ...generated } = app.getOpenAPI31Document({ openapi: '3.1.0', info, tags })
+  const { openapi, info: _, ...generated } = app.getOpenAPI31Document({ openapi: '3.1.0', info, tags })
   const paths = Object.entries(generated.paths ?? {}).map(([path, item]) => [publishedPath(path), item])
   const document = { ...generated, paths: Object.fromEntries(paths) } as unknown as Document
   mergeDefaults(document)
@@ -26,7 +26,10 @@ export function writeDocument(app: OpenAPIHono<Env>, info: Info, tags: Tag[]) {
   openResponses(document)
   shareResponses(document)
   const text = JSON.stringify(document)
-  return (url: string) => `{"openapi":"${openapi}","servers":${JSON.stringify([{ url }])},${text.slice(1)}`
+  return (url: string, title: string) => {
+    const start = JSON.stringify({ openapi, info: { ...info, title }, servers: [{ url }] })
+    return `${start.slice(0, -1)},${text.slice(1)}`
+  }
 }
 
 // Routes are declared without the slash, so that both forms match. The published form has it, except for the

@@ -5,12 +5,12 @@ import { app } from '../app.ts'
 import { createBackground } from '../background.ts'
 import { ClockOffset, openClock } from '../database/clock.ts'
 import { connect } from '../database/connect.ts'
-import { purgeExpired } from '../database/purge.ts'
 import { onNode } from '../database/tls.ts'
 import { nameOf } from '../database/url.ts'
 import { demoGreeting, fillDemo } from '../demo/seed.ts'
 import { Hub } from '../events/hub.ts'
 import { createMailer } from '../mail/mailer.ts'
+import { maintain } from '../maintenance.ts'
 import type { Services } from '../services.ts'
 import { type Settings, StartupError, warnAboutRateLimits } from '../settings.ts'
 import { encode, readAsset } from './assets.ts'
@@ -38,14 +38,14 @@ export async function serve(settings: Settings, { isDemo }: { isDemo: boolean })
     await close()
     throw error
   })
-  const purge = () => services.runInBackground(() => purgeExpired(services.db, services.clock))
-  const purging = setInterval(purge, HOUR_MS)
-  purge()
+  const doMaintenance = () => services.runInBackground(() => maintain(services.db, services.clock))
+  const maintaining = setInterval(doMaintenance, HOUR_MS)
+  doMaintenance()
   warnAboutRateLimits(settings, services.log)
   console.log(greeting(settings, server.address() as AddressInfo, demoTime))
 
   await stopped
-  clearInterval(purging)
+  clearInterval(maintaining)
   services.hub.close()
   const grace = setTimeout(() => server.closeAllConnections(), GRACE_MS)
   await stopServer(server)

@@ -2,15 +2,17 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { createMailer } from '../../src/mail/mailer.ts'
 import { resetMail } from '../../src/mail/templates.ts'
 import { readSettings } from '../../src/settings.ts'
-import { openDocket, PASSWORD } from '../support/fixtures.ts'
+import { createSignupBody, openDocket, PASSWORD } from '../support/fixtures.ts'
 import { type Failure, startResend } from '../support/resend.ts'
 
 const docket = await openDocket()
 const { call, createUser, newestCode, resend, logLines, drain } = docket
 
+type User = Awaited<ReturnType<typeof createUser>>
+
 const at = new Date('2026-11-22T10:00:00.000Z')
 const CODE = '7KQ2-M9XD-4HRT-V8CW'
-const reset = resetMail('ada@example.com', { code: CODE, minutes: 15, at })
+const reset = resetMail('ada@example.com', { code: CODE, minutes: 15, at, service: 'Docket' })
 
 test('a mail states its purpose and how long its code is valid', async () => {
   const body = {
@@ -37,6 +39,79 @@ test('a mail states its purpose and how long its code is valid', async () => {
   }
   expect(reset.text).toContain('15 minutes')
 })
+
+const changePassword = (token: string) =>
+  call('POST', '/accounts/password-change/', {
+    token,
+    body: { old_password: PASSWORD, new_password: 'orange horse battery' },
+  })
+
+async function resetPassword(email: string) {
+  await call('POST', '/accounts/password-reset/', { body: { email } })
+  const body = { code: await newestCode(), new_password: 'orange horse battery' }
+  return call('POST', '/accounts/password-reset/verify/', { body })
+}
+
+describe('the owner of an account is told by mail', () => {
+  test.each([
+    ['changed', ({ token }: User) => changePassword(token), 'was changed on', 'request a password reset'],
+    ['reset', ({ email }: User) => resetPassword(email), 'was set for your', 'Secure your mailbox'],
+  ])('when the password was %s, without code and link', async (_, act, what, advice) => {
+    const user = await createUser()
+    expect(await act(user)).toMatchObject({ status: 200 })
+    await drain()
+    const mail = resend.sent.at(-1)
+    expect(mail?.to).toBe(user.email)
+    for (const part of [mail?.text, mail?.html]) {
+      expect(part).toContain(what)
+      expect(part).toContain('2026-11-22 at 10:00 UTC')
+      expect(part).toContain(advice)
+      expect(part).not.toMatch(/[0-9A-Z]{4}-[0-9A-Z]{4}|https?:/)
+    }
+  })
+
+  test('of nothing that did not happen', async () => {
+    const { email, token } = await createUser()
+    const body = { old_password: 'wrong horse', new_password: 'orange horse battery' }
+    expect(await call('POST', '/accounts/password-change/', { token, body })).toMatchObject({ status: 400 })
+    await drain()
+    expect(resend.sent.filter(({ to }) => to === email)).toEqual([])
+  })
+})
+
+test('SERVICE_NAME is in every mail and the title of the document', async () => {
+  const named = await openDocket({ SERVICE_NAME: 'Büro & Co' })
+  const { email, token } = await named.createUser()
+  await named.call('POST', '/accounts/signup/', { body: createSignupBody('new@example.com') })
+  await named.call('POST', '/accounts/signup/', { body: createSignupBody(email) })
+  await named.call('POST', '/accounts/password-reset/', { body: { email } })
+  const change = { email: 'other@example.com', password: PASSWORD }
+  await named.call('POST', '/accounts/email-change/', { token, body: change })
+  await named.drain()
+  const code = codeTo(named, change.email)
+  await named.call('POST', '/accounts/email-change/verify/', { token, body: { code } })
+  await named.call('POST', '/accounts/delete/', { token, body: { password: PASSWORD } })
+  await named.drain()
+  expect(named.resend.sent.map(({ subject }) => subject).sort()).toEqual([
+    'Activate your account',
+    'Confirm your new e-mail address',
+    'Reset your password',
+    'You already have an account',
+    'Your account was deleted',
+    'Your e-mail address is about to change',
+    'Your e-mail address was changed',
+  ])
+  for (const { text, html } of named.resend.sent) {
+    expect(text).toContain('Büro & Co')
+    expect(html).toContain('Büro &amp; Co')
+    expect(text + html).not.toContain('Docket')
+  }
+  expect(JSON.parse((await named.call('GET', '/openapi.json')).text).info.title).toBe('Büro & Co')
+})
+
+/** Returns the code in the newest mail to an address. */
+const codeTo = ({ resend }: typeof docket, email: string) =>
+  /[0-9A-Z]{4}(-[0-9A-Z]{4}){3}/.exec(resend.sent.findLast(({ to }) => to === email)?.text ?? '')?.[0]
 
 describe('a failing mail provider', () => {
   test('is tried again with the same idempotency key', async () => {

@@ -1,6 +1,9 @@
+import { eq, sql } from 'drizzle-orm'
 import postgres from 'postgres'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { assignment_events } from '../../src/database/schema.ts'
+import { finishDeletion } from '../../src/assignments/account-deletion.ts'
+import type { Database } from '../../src/database/connect.ts'
+import { assignment_events, users } from '../../src/database/schema.ts'
 import { insertLog, lastEvents, nextEvent } from '../reference/event-log.ts'
 import { openCommunity } from '../support/community.ts'
 import { explain, type PlanNode, planModes, type Statement } from '../support/plans.ts'
@@ -238,4 +241,31 @@ describe('a query reads only the chunks that it needs', () => {
       expect(await chunksRead(`/assignments/${last?.assignment}/?as_of=${last?.at}`, mode)).toEqual([])
     })
   })
+})
+
+test('the deletion of an account erases its private texts, also in columns', async () => {
+  filled ??= fillOnce()
+  await filled
+  await compressOldChunks(client)
+  const cy = people[2]
+  const time = now
+  const isOwn = sql`creator = ${cy.id}`
+  const ownTexts = (db: Database) => db.$count(assignment_events, sql`${isOwn} and assignee = creator and name <> ''`)
+  const before = await ownTexts(community)
+  for (const db of [ordinary, community]) {
+    await db
+      .update(users)
+      .set({ deleted_at: iso(clock.now) })
+      .where(eq(users.id, cy.id))
+    await finishDeletion(db, cy.id, time)
+  }
+  const readLog = (db: Database) =>
+    db.execute(sql`
+      select assignment, version, name, description, old_name, old_description from assignment_events where ${isOwn}
+      order by assignment, version`)
+  expect(await readLog(community)).toEqual(await readLog(ordinary))
+  expect(await ownTexts(community)).toBeLessThan(before / 2)
+  // The new events have random ids.
+  const comparable = paths.filter((path) => !path.endsWith('/history/'))
+  expect(await readAll(community, comparable)).toEqual(await readAll(ordinary, comparable))
 })

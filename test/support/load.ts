@@ -21,7 +21,8 @@ export async function createPeople(db: Database, count: number): Promise<Person[
       .insert(users)
       .values({ id, email, first_name: 'A', last_name: 'B', password: '', created_at: at, updated_at: at })
     const session = { user_id: id, password_version: 1, user_agent: null, days: 1 }
-    people.push({ id, ...(await createSession(db, session, now)) })
+    const { token } = await createSession(db, session, now)
+    people.push({ id, token })
   }
   return people
 }

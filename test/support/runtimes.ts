@@ -7,9 +7,9 @@ import { inject } from 'vitest'
 import { app } from '../../src/app.ts'
 import { createBackground } from '../../src/background.ts'
 import { connect } from '../../src/database/connect.ts'
-import { purgeExpired } from '../../src/database/purge.ts'
 import { Hub } from '../../src/events/hub.ts'
 import { createMailer } from '../../src/mail/mailer.ts'
+import { maintain } from '../../src/maintenance.ts'
 import { createNodeKdf } from '../../src/node/kdf.ts'
 import type { Services } from '../../src/services.ts'
 import { readSettings } from '../../src/settings.ts'
@@ -86,7 +86,7 @@ export async function startNode(options: RuntimeOptions): Promise<Runtime> {
     services,
     request: async (path, init, address) => app.request(path, init, { ...services, address }),
     drain,
-    purge: () => purgeExpired(services.db, services.clock),
+    purge: () => maintain(services.db, services.clock),
     logLines: () => logLines,
     close,
   }

@@ -31,7 +31,7 @@ test('an error that ends the connection is a 503 whatever its code', () => {
 
 test('a statement runs again after a conflict, and is planned anew after a change of the schema', () => {
   const codes = Object.values(decisions).flatMap((codes) => codes.split(/\s+/))
-  expect(codes.filter((code) => isConflict(errorOf(code)))).toEqual(['40001', '40P01', '55P03'])
+  expect(codes.filter((code) => isConflict(errorOf(code)))).toEqual(['23503', '40001', '40P01', '55P03'])
   expect(codes.filter((code) => isStalePlan(errorOf(code)))).toEqual(
     '0A000 42501 42601 42703 42704 42804 42883 XX000 26000 42P05 42P01'.split(' '),
   )
