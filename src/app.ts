@@ -4,6 +4,7 @@ import { lifecycleRoutes } from './accounts/lifecycle-routes.ts'
 import { passwordRoutes } from './accounts/password-routes.ts'
 import { accountRoutes } from './accounts/routes.ts'
 import { listRoutes } from './assignments/list-routes.ts'
+import { peopleRoutes } from './assignments/people-routes.ts'
 import { assignmentRoutes } from './assignments/routes.ts'
 import { eventRoutes } from './events/routes.ts'
 import { requireTime } from './http/clock.ts'
@@ -33,6 +34,7 @@ export const app = api
   .route('/accounts', accountRoutes)
   .route('/accounts', passwordRoutes)
   .route('/accounts', lifecycleRoutes)
+  .route('/accounts', peopleRoutes)
   // Mounted first, or `/assignments/{id}` would match `/events`.
   .route('/assignments', eventRoutes)
   .route('/assignments', assignmentRoutes)

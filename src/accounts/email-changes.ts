@@ -19,7 +19,7 @@ const expiry = (now: Date) => new Date(now.getTime() + EMAIL_CHANGE_MINUTES * 60
  */
 export async function createEmailChange(
   db: Database,
-  { account, password_version }: Session,
+  { account, password_version }: Pick<Session, 'account' | 'password_version'>,
   email: string,
   now: Date,
 ) {

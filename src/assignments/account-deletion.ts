@@ -102,7 +102,7 @@ const removals = sql`
 export async function beginDeletion(
   db: Database,
   bearer: Bearer,
-  { password_version }: Session,
+  { password_version }: Pick<Session, 'password_version'>,
 ): Promise<{ outcome: 'deleted' | 'wrong_password' } | Unauthenticated> {
   const [row] = await deleteCaller(db, { ...bearer, password_version })
   return row ?? UNAUTHENTICATED

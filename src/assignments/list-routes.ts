@@ -2,14 +2,14 @@ import { OpenAPIHono, z } from '@hono/zod-openapi'
 import { statuses } from '../database/schema.ts'
 import { asCaller } from '../http/auth.ts'
 import { protectedRoute } from '../http/declare-route.ts'
-import { pageUrl, setLinks } from '../http/links.ts'
+import { assertCursorOf, linkPages, parseCursor } from '../http/pages.ts'
 import { Problem } from '../http/problem.ts'
-import { cursor, id, integer, limit, pageOf, pageResponse, wellFormed } from '../http/schemas.ts'
-import type { Env, RequestContext } from '../services.ts'
-import { type Cursor, instantKey, isCursorOf, readCursor, writeCursor } from './cursors.ts'
+import { cursor, id, integer, limit, pageOf, pageResponse } from '../http/schemas.ts'
+import type { Env } from '../services.ts'
+import { instantKey } from './cursors.ts'
 import { withCallerId } from './filter.ts'
 import { listHistory } from './history.ts'
-import { cursorKeysSchema, type Order, orderings, type Page } from './keyset.ts'
+import { cursorKeysSchema, type Order, orderings } from './keyset.ts'
 import { type ListFilter, listAssignments } from './listing.ts'
 import {
   AssignmentSchema,
@@ -19,39 +19,10 @@ import {
   moment,
   person,
   resolveAsOf,
+  search,
   severalStatuses,
   splitList,
 } from './schemas.ts'
-
-// Phones and word processors type others than `"`.
-const quotes = '"“”„‟«»‹›〝〞〟＂「」『』'
-
-/** A phrase in quotes of any kind, without the spaces that French puts inside, or a word. */
-const terms = new RegExp(
-  `"([^${quotes}]*)[${quotes}]|[${quotes}]\\s*([^${quotes}]*?)\\s*[${quotes}]|[^\\s,${quotes}]+`,
-  'g',
-)
-
-// Decomposed texts, as macOS writes them, have the same limit as composed ones.
-const search = wellFormed
-  .refine(
-    (value) => isWithin(200, value) || isWithin(200, value.normalize('NFC')),
-    'Must be at most 200 characters long',
-  )
-  .transform((value) =>
-    [...value.normalize('NFC').matchAll(terms)].map(([term, phrase, inner]) => phrase ?? inner ?? term).filter(Boolean),
-  )
-  .refine((terms) => terms.length <= 10, 'Must be at most 10 terms')
-  .transform((terms) => [...new Set(terms)])
-  .optional()
-  .openapi({
-    type: 'string',
-    maxLength: 200,
-    description: `Up to 10 terms, separated by white space or commas. \`"a phrase"\` is one term. Every term must occur in the name or the description, ignoring case (Unicode's full case folding: \`strasse\` finds \`Straße\`) and normalization. Typographic quotes work, too.`,
-    example: 'report "two pages"',
-  })
-
-const isWithin = (max: number, value: string) => [...value].length <= max
 
 const sortPattern = `-?(${orderings.join('|')})`
 
@@ -160,32 +131,3 @@ export const listRoutes = new OpenAPIHono<Env>()
       return c.json({ ...linkPages(c, history, identity), results: history.rows }, 200)
     },
   )
-
-/** Decodes the `cursor` parameter. Throws 400 if it cannot be one of the list. `assertCursorOf` must follow. */
-function parseCursor(text: string | undefined, keys: z.ZodType<string[]>): Cursor | undefined {
-  const cursor = text === undefined ? undefined : readCursor(text, keys)
-  if (text !== undefined && !cursor) throw new Problem('invalid_cursor')
-  return cursor
-}
-
-/** Throws 400 if a cursor does not belong to a list, which is known only with its caller. */
-function assertCursorOf(identity: unknown, text: string | undefined, cursor: Cursor | undefined) {
-  if (text !== undefined && cursor && !isCursorOf(identity, text, cursor)) throw new Problem('invalid_cursor')
-}
-
-/** Returns the URLs of the pages around a page, and sets them as the `Link` header. They read the list as of one instant. */
-function linkPages(c: RequestContext, page: Page<unknown>, identity: unknown, as_of?: string) {
-  const urlOf = (cursor: Cursor | undefined) =>
-    cursor ? withAsOf(pageUrl(c, writeCursor(cursor, identity)), as_of) : null
-  const links = { next: urlOf(page.next), previous: urlOf(page.previous) }
-  setLinks(c, links.next, links.previous)
-  return links
-}
-
-/** Writes the instant that was read into a page's URL, in place of one that was ahead of this clock. */
-function withAsOf(href: string, as_of: string | undefined): string {
-  if (as_of === undefined) return href
-  const url = new URL(href)
-  url.searchParams.set('as_of', as_of)
-  return url.href
-}

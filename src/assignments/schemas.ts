@@ -3,7 +3,7 @@ import { getTableColumns } from 'drizzle-orm'
 import type { PgTable } from 'drizzle-orm/pg-core'
 import { assignment_events, assignments, event_kinds, statuses } from '../database/schema.ts'
 import { invalidRequest } from '../http/problem.ts'
-import { id, instant, integer, openEnum } from '../http/schemas.ts'
+import { id, instant, integer, openEnum, wellFormed } from '../http/schemas.ts'
 import type { RequestContext } from '../services.ts'
 import type { BeforeHistory } from './as-of.ts'
 import { assignmentFields, eventFields, loggedFields, pick, writableFields } from './fields.ts'
@@ -157,3 +157,34 @@ export const severalStatuses = z
     description: 'One or several statuses, as `status=todo,done` or `status=todo&status=done`.',
     example: ['todo', 'done'],
   })
+
+// Phones and word processors type others than `"`.
+const quotes = '"“”„‟«»‹›〝〞〟＂「」『』'
+
+/** A phrase in quotes of any kind, without the spaces that French puts inside, or a word. */
+const terms = new RegExp(
+  `"([^${quotes}]*)[${quotes}]|[${quotes}]\\s*([^${quotes}]*?)\\s*[${quotes}]|[^\\s,${quotes}]+`,
+  'g',
+)
+
+// Decomposed texts, as macOS writes them, have the same limit as composed ones.
+/** The terms of a search, as texts. */
+export const search = wellFormed
+  .refine(
+    (value) => isWithin(200, value) || isWithin(200, value.normalize('NFC')),
+    'Must be at most 200 characters long',
+  )
+  .transform((value) =>
+    [...value.normalize('NFC').matchAll(terms)].map(([term, phrase, inner]) => phrase ?? inner ?? term).filter(Boolean),
+  )
+  .refine((terms) => terms.length <= 10, 'Must be at most 10 terms')
+  .transform((terms) => [...new Set(terms)])
+  .optional()
+  .openapi({
+    type: 'string',
+    maxLength: 200,
+    description: `Up to 10 terms, separated by white space or commas. \`"a phrase"\` is one term. Every term must occur in the name or the description, ignoring case (Unicode's full case folding: \`strasse\` finds \`Straße\`) and normalization. Typographic quotes work, too.`,
+    example: 'report "two pages"',
+  })
+
+const isWithin = (max: number, value: string) => [...value].length <= max

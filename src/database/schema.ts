@@ -1,4 +1,4 @@
-import { sql } from 'drizzle-orm'
+import { type AnyColumn, sql } from 'drizzle-orm'
 import {
   bigint,
   customType,
@@ -117,6 +117,8 @@ export const common_passwords = pgTable('common_passwords', { password: text().p
 export const statuses = ['todo', 'in progress', 'done', 'error'] as const
 export const assignment_status = pgEnum('assignment_status', statuses)
 
+const isShared = (table: { creator: AnyColumn; assignee: AnyColumn }) => sql`${table.creator} <> ${table.assignee}`
+
 /** The assignments as they are now. `created_at` is the time in the id, so ids sort by creation. */
 export const assignments = pgTable(
   'assignments',
@@ -146,6 +148,9 @@ export const assignments = pgTable(
       index().on(person, table.status, table.id),
       index(`assignments_${person.name}_name_id_index`).on(person, nameOrder(table.name), table.id),
     ]),
+    // For the people who share assignments with somebody, who are found one by one.
+    index().on(table.creator, table.assignee).where(isShared(table)),
+    index().on(table.assignee, table.creator).where(isShared(table)),
   ],
 )
 

@@ -18,7 +18,7 @@ const description = `Docket keeps track of assignments: who has to do what, and 
 5. Click **Authorize**, at the right above the operations. Paste the token, click **Authorize** again, and then **Close**. From now on each request sends it.
 6. Below **Assignments**, open **Create an assignment** and click **Execute**. The response has your assignment with its \`id\`.
 
-For a colleague who has signed up in the same way, add \`"assignee": "colleague@example.com"\` to the body in step 6. When the work is done, open **Change some fields of an assignment**, paste the \`id\`, and click **Execute**: its example sets the status to \`done\`. **Report events per hour, day, week or month** then counts it.
+For a colleague who has signed up in the same way, add \`"assignee": "colleague@example.com"\` to the body in step 6. When the work is done, open **Change some fields of an assignment**, paste the \`id\`, and click **Execute**: its example sets the status to \`done\`. **Report events per hour, day, week or month** then counts it. Assignments name people by id; **List the people you share assignments with** has their names.
 
 ## Errors
 
@@ -43,7 +43,7 @@ export const info = {
 }
 
 export const tags: Tag[] = [
-  { name: 'Accounts', description: 'Sign up, log in and out, and manage your name, password and sessions.' },
+  { name: 'Accounts', description: 'Sign up, log in and out, and manage your name, address, password and sessions.' },
   { name: 'Assignments', description: 'Create, find, change and delete assignments, and follow their changes.' },
   {
     name: 'Reports',

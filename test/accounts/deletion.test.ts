@@ -144,8 +144,7 @@ describe('a deleted account', () => {
     const ada = await createUser({ first_name: 'Xaviera', last_name: 'Quillfeather', email: 'xaviera@example.com' })
     const [bob, cy] = [await createUser(), await createUser()]
     const waiting = { first_name: 'Xaviera', last_name: 'Quillfeather', email: 'xaviera@example.com' }
-    const session = { id: '', password_version: 1, hash: '', account: ada }
-    await createEmailChange(db, session, 'xaviera@example.org', now())
+    await createEmailChange(db, { password_version: 1, account: ada }, 'xaviera@example.org', now())
     await db.execute(sql`update users set email = 'moved@example.com' where id = ${ada.id}`)
     await createSignup(db, { ...waiting, password: passwordHash }, now())
     await db.execute(sql`update users set email = 'xaviera@example.com' where id = ${ada.id}`)
@@ -280,8 +279,7 @@ describe('an account with many assignments', () => {
     await insertMany(ada, bob, 450)
     advance(1)
     const bearer = { token_hash: sha256(ada.token), now: now().toISOString() }
-    const session = { id: '', password_version: 1, hash: '', account: ada }
-    expect(await beginDeletion(db, bearer, session)).toEqual({ outcome: 'deleted' })
+    expect(await beginDeletion(db, bearer, { password_version: 1 })).toEqual({ outcome: 'deleted' })
 
     expect(await call('GET', '/accounts/', { token: ada.token })).toMatchObject({ status: 401 })
     expect(await logIn(ada.email, PASSWORD)).toMatchObject({ status: 401 })

@@ -31,7 +31,7 @@ const codeTo = (email: string) =>
 
 /** Stores a change as its request would, and returns its code. */
 async function insertChange(user: User, email: string) {
-  const session = { id: '', password_version: 1, hash: '', account: user }
+  const session = { password_version: 1, account: user }
   return (await createEmailChange(db, session, email, now())) as string
 }
 

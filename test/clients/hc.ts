@@ -9,13 +9,18 @@ export async function tellStory({ baseUrl, email, readCode }: Stage) {
   await parseResponse(accounts['activate-account'].$post({ json: { code: await readCode() } }))
   const { token } = await parseResponse(accounts.login.$post({ json: { email, password } }))
 
-  const { assignments } = hc<typeof app>(baseUrl, { headers: { Authorization: `Bearer ${token}` } })
+  const docket = hc<typeof app>(baseUrl, { headers: { Authorization: `Bearer ${token}` } })
+  const { assignments } = docket
   const { id } = await parseResponse(assignments.$post({ json: { name: 'Write the report' } }))
   await parseResponse(assignments.$post({ json: { name: 'Send the report', status: 'in progress' } }))
 
   const query = { status: ['todo', 'in progress'], limit: '1' }
   const first = await parseResponse(assignments.$get({ query }))
   const second = await parseResponse(assignments.$get({ query: { ...query, cursor: cursorIn(first.next) } }))
+
+  const assignees = first.results.map(({ assignee }) => assignee)
+  const people = await parseResponse(docket.accounts.people.$get({ query: { id: assignees } }))
+  const names = people.results.map(({ first_name, last_name }) => `${first_name} ${last_name}`)
 
   const now = await parseResponse(assignments.events.$get({ query: {}, header: {} }))
 
@@ -30,6 +35,7 @@ export async function tellStory({ baseUrl, email, readCode }: Stage) {
   const events = await parseResponse(assignments.events.$get({ query: { cursor: cursorIn(now.next) }, header: {} }))
 
   return {
+    names,
     pages: [first, second].map(({ results }) => results.map(({ name }) => name)),
     conflict: [problem.status, problem.code],
     done: report.results.reduce((sum, { done }) => sum + done, 0),

@@ -6,6 +6,7 @@ import {
   type Event,
   followAssignments,
   listAssignments,
+  listPeople,
   logIn,
   reportThroughput,
   signUp,
@@ -29,6 +30,10 @@ export async function tellStory({ baseUrl, email, readCode }: Stage) {
   const { data: first } = await listAssignments({ throwOnError, query })
   const { data: second } = await listAssignments({ throwOnError, query: { ...query, cursor: cursorIn(first.next) } })
 
+  const assignees = first.results.map(({ assignee }) => assignee)
+  const { data: people } = await listPeople({ throwOnError, query: { id: assignees } })
+  const names = people.results.map(({ first_name, last_name }) => `${first_name} ${last_name}`)
+
   const { data: now } = await followAssignments({ throwOnError })
 
   const change = { path: { id: created.id }, headers: { 'if-match': '"1"' }, body: { status: 'done' as const } }
@@ -48,6 +53,7 @@ export async function tellStory({ baseUrl, email, readCode }: Stage) {
   await stream.return()
 
   return {
+    names,
     pages: [first, second].map(({ results }) => results.map(({ name }) => name)),
     conflict: [error.status, error.code],
     done: report.results.reduce((sum, { done }) => sum + done, 0),

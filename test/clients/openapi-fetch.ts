@@ -28,6 +28,10 @@ export async function tellStory({ baseUrl, email, readCode }: Stage) {
   const cursor = cursorIn(first.next)
   const second = unwrap(await docket.GET('/assignments/', { params: { query: { ...query, cursor } } }))
 
+  const assignees = first.results.map(({ assignee }) => assignee)
+  const people = unwrap(await docket.GET('/accounts/people/', { params: { query: { id: assignees } } }))
+  const names = people.results.map(({ first_name, last_name }) => `${first_name} ${last_name}`)
+
   const now = unwrap(await docket.GET('/assignments/events/'))
 
   const change = { params: { path: { id }, header: { 'if-match': '"1"' } }, body: { status: 'done' as const } }
@@ -40,6 +44,7 @@ export async function tellStory({ baseUrl, email, readCode }: Stage) {
   const events = unwrap(await docket.GET('/assignments/events/', { params: { query: { cursor: cursorIn(now.next) } } }))
 
   return {
+    names,
     pages: [first, second].map(({ results }) => results.map(({ name }) => name)),
     conflict: [error.status, error.code],
     done: report.results.reduce((sum, { done }) => sum + done, 0),

@@ -8,6 +8,7 @@ export type Stage = {
 
 /** What each client has learned at the end of the same story. */
 export const outcome = {
+  names: ['Ada Lovelace'],
   pages: [['Send the report'], ['Write the report']],
   conflict: [412, 'precondition_failed'],
   done: 1,

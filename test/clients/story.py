@@ -4,7 +4,7 @@ from typing import TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from docket_client import AuthenticatedClient, Client
-from docket_client.api.accounts import activate_account, log_in, sign_up
+from docket_client.api.accounts import activate_account, list_people, log_in, sign_up
 from docket_client.api.assignments import change_assignment, create_assignment, follow_assignments, list_assignments
 from docket_client.api.reports import report_throughput
 from docket_client.models import (
@@ -51,6 +51,10 @@ def tell_story(base_url: str, email: str) -> dict[str, object]:
     cursor = cursor_in(first.next_)
     second = unwrap(list_assignments.sync(client=docket, status=status, limit=1, cursor=cursor))
 
+    assignees = [assignment.assignee for assignment in first.results]
+    people = unwrap(list_people.sync(client=docket, id=assignees))
+    names = [f"{person.first_name} {person.last_name}" for person in people.results]
+
     now = unwrap(follow_assignments.sync(client=docket))
 
     done = AssignmentPatch(status=Status.DONE)
@@ -65,6 +69,7 @@ def tell_story(base_url: str, email: str) -> dict[str, object]:
     event = events.results[0]
 
     return {
+        "names": names,
         "pages": [[assignment.name for assignment in page.results] for page in (first, second)],
         "conflict": [conflict.status, conflict.code],
         "done": sum(week.done for week in report.results),

@@ -101,6 +101,11 @@ const queries: [caller: typeof ada, path: string, maxRows: number][] = [
   // The caller's assignments that have not changed since, and the events of the others since.
   [bob, '/assignments/?as_of=2026-01-05&ordering=name', 1_200],
   [bob, '/assignments/?as_of=2026-01-20&ordering=name', 700],
+  // Two index scans for each person, however many assignments they share.
+  [ada, '/accounts/people/', 44],
+  [ada, '/accounts/people/?limit=100', 204],
+  [ada, '/accounts/people/?search=nobody', 410],
+  [ada, `/accounts/people/?id=${bob.id}&id=${ada.id}`, 4],
   [ada, '/assignments/events/', 10],
   [ada, `/assignments/events/?cursor=${newestCursor}`, 10],
   [ada, `/assignments/events/?cursor=start&assignment=${assignmentId}`, 10],

@@ -37,6 +37,7 @@ test('the document is OpenAPI 3.1 and lists every route of the contract', () => 
     'post /accounts/email-change/',
     'post /accounts/email-change/verify/',
     'post /accounts/delete/',
+    'get /accounts/people/',
     'get /assignments/events/',
     'post /assignments/',
     'get /assignments/',

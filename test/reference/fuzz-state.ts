@@ -1,4 +1,5 @@
 import { eq, sql } from 'drizzle-orm'
+import { createEmailChange } from '../../src/accounts/email-changes.ts'
 import { createPasswordReset } from '../../src/accounts/password-resets.ts'
 import { createSession } from '../../src/accounts/sessions.ts'
 import { createSignup } from '../../src/accounts/signups.ts'
@@ -48,7 +49,7 @@ export class FuzzState {
     if (this.#people.length > 8) this.#people.shift()
   }
 
-  async #addPerson() {
+  async #addPerson(): Promise<void> {
     const { db, now, passwordHash: password } = this.#target
     const [id, at] = [newId(now()), now().toISOString()]
     const email = `p${id.slice(-12)}@example.com`
@@ -60,11 +61,19 @@ export class FuzzState {
     await this.logIn(person)
   }
 
-  /** Resets the password of a person and creates two sessions, of which requests may end one. */
-  async logIn(person: Person) {
+  /**
+   * Resets the password of a person and creates two sessions, of which requests may end one. A person whose account was deleted
+   * is replaced by another.
+   */
+  async logIn(person: Person): Promise<void> {
     const { db, now, passwordHash: password } = this.#target
     const [user] = await db.update(users).set({ password }).where(eq(users.id, person.id)).returning()
-    const session = { user_id: person.id, password_version: user?.password_version ?? 1, user_agent: null, days: 30 }
+    if (!user) {
+      this.#people.splice(this.#people.indexOf(person), 1)
+      return this.#addPerson()
+    }
+    person.email = user.email
+    const session = { user_id: person.id, password_version: user.password_version, user_agent: null, days: 30 }
     await createSession(db, session, now())
     person.token = (await createSession(db, session, now())).token
   }
@@ -153,7 +162,7 @@ export class FuzzState {
     if (name === 'email') return number % 3 ? person.email : person.email.toUpperCase()
     if (name.endsWith('password')) return PASSWORD
     if (name.startsWith('if-')) return number % 3 ? this.#etags.at(-1) : pick(this.#etags, number)
-    if (name === 'code') return this.#createCode(person, /reset/.test(operation.path) === number % 5 > 0)
+    if (name === 'code') return this.#createCode(person, codeKinds[number % 5] ?? kindOf(operation))
     if (name === 'assignee' || name === 'creator') {
       if (operation.method === 'GET') return number % 3 ? 'me' : person.id
       return number % 2 ? person.id : person.email
@@ -161,13 +170,22 @@ export class FuzzState {
     return person.id
   }
 
-  async #createCode({ email }: Person, isReset: boolean) {
+  async #createCode({ id, email }: Person, kind: (typeof codeKinds)[number]) {
     const { db, now, passwordHash: password } = this.#target
-    if (isReset) return (await createPasswordReset(db, email, now()))?.code
-    const signup = { email: `new${newId(now())}@example.com`, first_name: 'A', last_name: 'B', password }
-    return createSignup(db, signup, now())
+    if (kind === 'reset') return (await createPasswordReset(db, email, now()))?.code
+    const address = `new${newId(now())}@example.com`
+    if (kind === 'activate') {
+      return createSignup(db, { email: address, first_name: 'A', last_name: 'B', password }, now())
+    }
+    const [user] = await db.select().from(users).where(eq(users.id, id))
+    return user && createEmailChange(db, { account: user, password_version: user.password_version }, address, now())
   }
 }
+
+const codeKinds = ['activate', 'reset', 'email'] as const
+
+/** Returns the kind of code that an operation takes. */
+const kindOf = ({ path }: Operation) => codeKinds.find((kind) => path.includes(kind)) ?? 'activate'
 
 const pick = <T>(list: T[], number: number) => list[number % list.length] as T
 

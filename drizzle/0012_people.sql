@@ -1,0 +1,3 @@
+-- Partial, since most assignments are of one person: these need no entry.
+CREATE INDEX "assignments_creator_assignee_index" ON "assignments" USING btree ("creator","assignee") WHERE "assignments"."creator" <> "assignments"."assignee";--> statement-breakpoint
+CREATE INDEX "assignments_assignee_creator_index" ON "assignments" USING btree ("assignee","creator") WHERE "assignments"."creator" <> "assignments"."assignee";
