@@ -6,6 +6,7 @@ import { accountRoutes } from './accounts/routes.ts'
 import { listRoutes } from './assignments/list-routes.ts'
 import { peopleRoutes } from './assignments/people-routes.ts'
 import { assignmentRoutes } from './assignments/routes.ts'
+import { exportRoutes } from './events/export-routes.ts'
 import { eventRoutes } from './events/routes.ts'
 import { requireTime } from './http/clock.ts'
 import { serveDocs } from './http/docs.ts'
@@ -35,6 +36,7 @@ export const app = api
   .route('/accounts', passwordRoutes)
   .route('/accounts', lifecycleRoutes)
   .route('/accounts', peopleRoutes)
+  .route('/accounts', exportRoutes)
   // Mounted first, or `/assignments/{id}` would match `/events`.
   .route('/assignments', eventRoutes)
   .route('/assignments', assignmentRoutes)

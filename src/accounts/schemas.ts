@@ -69,7 +69,7 @@ export const LoginResultSchema = z
   })
   .openapi('LoginResult')
 
-const SessionSchema = z
+export const SessionSchema = z
   .strictObject({
     id,
     created_at: instant,

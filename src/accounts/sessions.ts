@@ -139,7 +139,7 @@ const endSurplus = statement(sql`
   )
   delete from sessions where id in (select id from locked)`)
 
-type OwnSession = Pick<typeof sessions.$inferSelect, 'id' | 'created_at' | 'expires_at' | 'user_agent'> & {
+export type OwnSession = Pick<typeof sessions.$inferSelect, 'id' | 'created_at' | 'expires_at' | 'user_agent'> & {
   /** Whether it is the session of the token. */
   current: boolean
 }
@@ -151,7 +151,8 @@ export async function listSessions(db: Database, bearer: Bearer): Promise<OwnSes
   return rows.length > 0 ? rows : UNAUTHENTICATED
 }
 
-const isOwn = sql`sessions.user_id = caller.id and sessions.password_version = caller.password_version
+/** The condition for the live sessions of `caller`. */
+export const isOwn = sql`sessions.user_id = caller.id and sessions.password_version = caller.password_version
     and sessions.expires_at > ${placeholder('now')}`
 
 const selectOwnSessions = statement<OwnSession>(sql`

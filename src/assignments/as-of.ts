@@ -26,7 +26,7 @@ const old: Record<string, string> = {
 }
 
 /** The columns of an event as those of the assignment before it. */
-const columnsBefore = (kept: readonly string[] = []): SQL =>
+export const columnsBefore = (kept: readonly string[] = []): SQL =>
   sql.raw(assignmentFields.map((field) => (kept.includes(field) ? field : (old[field] ?? field))).join(', '))
 
 /** The instant is before the history that is kept, which begins at `earliest`. */

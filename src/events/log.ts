@@ -235,15 +235,22 @@ const selectPage = (shape: EventShape): SQL => sql`
 const logColumns = sql`position, ${eventColumns}, old_status, old_assignee`
 
 /**
- * The common table expressions of every query:
- *
- * - `watermark`: `value` is the first position that a transaction may still log, `next` that of the next transaction. A
- *   query that needs a caller has no watermark without one. So no event is below it, and none is read.
- * - `newest`: the newest event.
- * - `head`: the newest event below the watermark.
+ * The common table expressions of every query: `watermark`, `newest` for the newest event, and `head` for the newest event
+ * below the watermark.
  */
-function watermarkAndHead({ newChunksStart }: LogShape, { needsCaller } = { needsCaller: false }): SQL {
+function watermarkAndHead({ newChunksStart }: LogShape, options = { needsCaller: false }): SQL {
   const isRecent = sql`at >= ${constant(newChunksStart)}`
+  return sql`
+    ${watermark(options)},
+    newest as materialized (${newestEvent(hasWatermark, isRecent)}),
+    head as materialized (${newestEvent(isBelowWatermark, isRecent)})`
+}
+
+/**
+ * The common table expression `watermark`: `value` is the first position that a transaction may still log, `next` that of the
+ * next transaction. A query that needs a caller has no watermark without one. So no event is below it, and none is read.
+ */
+export function watermark({ needsCaller }: { needsCaller: boolean }): SQL {
   return sql`
     watermark as materialized (
       select
@@ -261,9 +268,7 @@ function watermarkAndHead({ newChunksStart }: LogShape, { needsCaller } = { need
       from pg_current_snapshot() as snapshot,
         lateral (select pg_snapshot_xmin(snapshot) as xmin, pg_snapshot_xmax(snapshot) as xmax) as ends
       ${needsCaller ? sql`cross join caller` : sql``}
-    ),
-    newest as materialized (${newestEvent(hasWatermark, isRecent)}),
-    head as materialized (${newestEvent(isBelowWatermark, isRecent)})`
+    )`
 }
 
 const hasWatermark = sql`exists (select from watermark)`

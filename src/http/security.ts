@@ -38,7 +38,7 @@ export const allowOrigins: MiddlewareHandler<Env> = (c, next) => {
   if (isAllowed) {
     // As the browser wrote it: it compares the bytes.
     c.header('Access-Control-Allow-Origin', origin)
-    c.header('Access-Control-Expose-Headers', 'ETag,Link,Location,Retry-After,X-Request-Id')
+    c.header('Access-Control-Expose-Headers', 'Content-Disposition,ETag,Link,Location,Retry-After,X-Request-Id')
   }
   if (!isPreflight) return next()
   c.header('Vary', 'Access-Control-Request-Headers', { append: true })

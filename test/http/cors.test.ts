@@ -64,7 +64,9 @@ describe('CORS', () => {
     const options = { token, headers: { Origin: 'https://app.example.com' } }
     for (const path of ['/accounts/', '/assignments/reports/flow/', '/nope']) {
       const { headers } = await call('GET', path, options)
-      expect(headers.get('Access-Control-Expose-Headers')).toBe('ETag,Link,Location,Retry-After,X-Request-Id')
+      expect(headers.get('Access-Control-Expose-Headers')).toBe(
+        'Content-Disposition,ETag,Link,Location,Retry-After,X-Request-Id',
+      )
       expect(headers.get('Access-Control-Allow-Credentials')).toBeNull()
       expect(varyOf(headers)).toEqual(path.includes('reports') ? ['Accept', 'Origin'] : ['Origin'])
     }

@@ -38,6 +38,7 @@ test('the document is OpenAPI 3.1 and lists every route of the contract', () => 
     'post /accounts/email-change/verify/',
     'post /accounts/delete/',
     'get /accounts/people/',
+    'get /accounts/export/',
     'get /assignments/events/',
     'post /assignments/',
     'get /assignments/',
