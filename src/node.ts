@@ -1,6 +1,7 @@
 import { relative } from 'node:path'
 import { developWorker, migrateDatabase, saveOpenApi } from './node/commands.ts'
 import { serve } from './node/serve.ts'
+import { CommandError, manageUsers, sendTestMail } from './node/users.ts'
 import { readSettings, type Settings, StartupError } from './settings.ts'
 
 type Command = { does: string; run: (settings: Settings, args: string[]) => Promise<void> }
@@ -10,6 +11,8 @@ const commands: Record<string, Command> = {
   demo: { does: 'start the server with demo data', run: (settings) => serve(settings, { isDemo: true }) },
   migrate: { does: 'migrate the database of DATABASE_URL', run: migrateDatabase },
   openapi: { does: 'write the OpenAPI document to openapi.json', run: saveOpenApi },
+  users: { does: 'list, show, log out, activate or delete accounts', run: manageUsers },
+  'mail:test': { does: 'send a mail to see whether the settings are right', run: sendTestMail },
   worker: { does: 'run the Worker on this machine with wrangler', run: developWorker },
 }
 
@@ -20,7 +23,8 @@ async function main([name = 'serve', ...args]: string[]) {
     await command.run(readSettings(process.env), args)
   } catch (error) {
     // A stack helps nobody where the message already says what to do.
-    console.error(error instanceof StartupError ? `Docket did not start.\n${error.message}` : error)
+    const message = error instanceof StartupError ? `Docket did not start.\n${error.message}` : error
+    console.error(error instanceof CommandError ? error.message : message)
     process.exit(1)
   }
 }

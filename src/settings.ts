@@ -20,6 +20,11 @@ const schema = z.object({
   POOL_SIZE: integer(1, 1000).default(10).describe('a number of connections from 1 to 1000, for example 10'),
   DATA_DIR: z.string().default('.data').describe('a folder, for example .data'),
   RESEND_API_KEY: z.string().optional().describe('an API key of Resend, for example re_123'),
+  SMTP_URL: z
+    .string()
+    .refine(isSmtpUrl)
+    .optional()
+    .describe('a URL, for example smtps://user:password@mail.example.com or smtp://user:password@mail.example.com:587'),
   RESEND_BASE_URL: url('http:', 'https:').optional().describe('a URL, for example https://api.resend.com'),
   MAIL_FROM: z
     .string()
@@ -88,15 +93,20 @@ export function warnAboutRateLimits({ RATE_LIMITS }: Settings, log: Logger) {
 
 const requirement = (name: keyof Settings) => `${name} must be ${schema.shape[name].description}.`
 
-function findConflicts({ RESEND_API_KEY, MAIL_FROM, RATE_LIMITS, NODE_ENV }: Settings): string[] {
+function findConflicts({ RESEND_API_KEY, SMTP_URL, MAIL_FROM, RATE_LIMITS, NODE_ENV }: Settings): string[] {
   const errors: string[] = []
   const isProduction = NODE_ENV === 'production'
-  if (RESEND_API_KEY && !MAIL_FROM) {
-    errors.push(`MAIL_FROM is required with RESEND_API_KEY. ${requirement('MAIL_FROM')}`)
+  if (RESEND_API_KEY && SMTP_URL) {
+    errors.push('RESEND_API_KEY and SMTP_URL are both set. Remove the one by which mail should not be sent.')
   }
-  if (isProduction && !RESEND_API_KEY) {
+  if ((RESEND_API_KEY || SMTP_URL) && !MAIL_FROM) {
     errors.push(
-      `RESEND_API_KEY is required with NODE_ENV=production, because printed mail shows its codes. ${requirement('RESEND_API_KEY')}`,
+      `MAIL_FROM is required with ${RESEND_API_KEY ? 'RESEND_API_KEY' : 'SMTP_URL'}. ${requirement('MAIL_FROM')}`,
+    )
+  }
+  if (isProduction && !RESEND_API_KEY && !SMTP_URL) {
+    errors.push(
+      `RESEND_API_KEY or SMTP_URL is required with NODE_ENV=production, because printed mail shows its codes. ${requirement('RESEND_API_KEY')}`,
     )
   }
   if (isProduction && RATE_LIMITS === 'off') {
@@ -117,6 +127,15 @@ function url(...protocols: string[]) {
   return z
     .string()
     .refine((value) => URL.canParse(value) && protocols.includes(new URL(value).protocol), { abort: true })
+}
+
+/** Tells whether a text is the URL of an SMTP server, with no other parameter than `insecure`. */
+function isSmtpUrl(value: string) {
+  if (!URL.canParse(value)) return false
+  const { protocol, hostname, pathname, hash, searchParams, username, password } = new URL(value)
+  if (/%(?![0-9a-f]{2})/i.test(username + password)) return false
+  const isInsecureOnly = [...searchParams].every((pair) => /^insecure,(true|false)$/.test(pair.join()))
+  return /^smtps?:$/.test(protocol) && hostname !== '' && /^\/?$/.test(pathname) && hash === '' && isInsecureOnly
 }
 
 /** Tells whether paths can be appended to a URL, and whether it can be published. */

@@ -77,6 +77,9 @@ function createSharedServices(env: Bindings) {
   if (!env.HYPERDRIVE) {
     throw new StartupError('HYPERDRIVE is not bound. Put the id of your Hyperdrive into wrangler.toml.')
   }
+  if (settings.SMTP_URL) {
+    throw new StartupError('SMTP_URL works on Node only. On Workers, set RESEND_API_KEY.')
+  }
   const kdf = createWorkerKdf(settings.PASSWORD_HASHER ?? 'scrypt')
   const log = createLog(settings.LOG_LEVEL)
   warnAboutRateLimits(settings, log)

@@ -33,7 +33,24 @@ export async function activate(db: Database, code: string, now: Date): Promise<b
   return user !== undefined
 }
 
+/**
+ * Creates the account of the newest live sign-up of an address, for an operator whose mail has failed. Returns false if there is
+ * none, or if the address has an account.
+ */
+export async function activateNewest(db: Database, email: string, now: Date): Promise<boolean> {
+  const [signup] = await selectNewest(db, { email, now: now.toISOString() })
+  if (!signup) return false
+  const [user] = await createAccount(db, { id: newId(now), code_hash: signup.code_hash, now: now.toISOString() })
+  if (user) await endPendingClaims(db, user.email)
+  return user !== undefined
+}
+
 const { placeholder } = sql
+
+const selectNewest = statement<{ code_hash: Uint8Array }>(sql`
+  select code_hash from signups
+  where ${addressKey(sql`email`)} = ${addressKey(sql`${placeholder('email')}`)} and expires_at > ${placeholder('now')}
+  order by id desc limit 1`)
 
 const createAccount = statement<{ email: string }>(sql`
   with signup as (

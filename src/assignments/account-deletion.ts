@@ -95,6 +95,22 @@ const removals = sql`
     from returned where search.assignment = returned.id
   )`
 
+/** The common table expressions that take everything personal from `account`. */
+const emptying = sql`
+  emptied as (
+    update users set email = account.id::text, first_name = '', last_name = '', password = '',
+      password_version = users.password_version + 1, updated_at = ${now}, deleted_at = ${now}
+    from account where users.id = account.id
+  ), ended_sessions as (
+    delete from sessions using account where user_id = account.id
+  ), ended_reset as (
+    delete from password_resets using account where user_id = account.id
+  ), ended_change as (
+    delete from email_changes using account where user_id = account.id
+  ), ended_signups as (
+    delete from signups using account where ${addressKey(sql`signups.email`)} = ${addressKey(sql`account.email`)}
+  )`
+
 /**
  * Deletes the caller's account, whose password was just checked, with up to 200 of its assignments. Returns `wrong_password`
  * if the password has changed since. `finishDeletion` must follow.
@@ -114,21 +130,22 @@ const deleteCaller = statement<{ outcome: 'deleted' | 'wrong_password' }>(sql`
     select users.id, users.email from users
     where id = (select id from caller) and password_version = ${placeholder('password_version')} and ${hasLocks}
     for no key update
-  ), emptied as (
-    update users set email = account.id::text, first_name = '', last_name = '', password = '',
-      password_version = users.password_version + 1, updated_at = ${now}, deleted_at = ${now}
-    from account where users.id = account.id
-  ), ended_sessions as (
-    delete from sessions using account where user_id = account.id
-  ), ended_reset as (
-    delete from password_resets using account where user_id = account.id
-  ), ended_change as (
-    delete from email_changes using account where user_id = account.id
-  ), ended_signups as (
-    delete from signups using account where ${addressKey(sql`signups.email`)} = ${addressKey(sql`account.email`)}
-  ), ${removals}
+  ), ${emptying}, ${removals}
   select case when account.id is null then 'wrong_password' else 'deleted' end as outcome
   from caller left join account on true`)
+
+/** Deletes an account for an operator, completely. Returns false if there is none with this id. */
+export async function deleteAccount(db: Database, user: string, time: () => Date): Promise<boolean> {
+  const [deleted] = await deleteUser(db, { user, now: time().toISOString() })
+  if (deleted) await finishDeletion(db, user, time)
+  return deleted !== undefined
+}
+
+const deleteUser = statement<{ id: string }>(sql`
+  with ${lockedAssignments(sql`${placeholder('user')}::uuid`)}, account as materialized (
+    select id, email from users where id = ${placeholder('user')} and deleted_at is null and ${hasLocks} for no key update
+  ), ${emptying}, ${removals}
+  select id from account`)
 
 /** Removes what is left of a deleted account. Several instances may do it at once. */
 export async function finishDeletion(db: Database, user: string, time: () => Date): Promise<void> {

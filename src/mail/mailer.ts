@@ -10,7 +10,7 @@ const DEADLINE_MS = 25_000
 const FRAME_WIDTH = 78
 
 /** The mail provider did not accept a mail. The message has its error's name and status, but not its text: that may quote the mail. */
-class MailError extends Error {
+export class MailError extends Error {
   override name = 'MailError'
 }
 

@@ -87,6 +87,13 @@ export const accountDeletedNotice = (to: string, { at, service }: Occasion) =>
     `If it was not you, tell the people who run ${service}: somebody knew your password. Change it wherever else you use it. The deletion cannot be undone.`,
   ])
 
+/** Returns the mail with which an operator tests that mail arrives. */
+export const testMail = (to: string, { at, service }: Occasion) =>
+  compose(to, `Test mail from ${service}`, undefined, [
+    `The operator of ${service} sent this mail on ${format(at)} to see whether mail arrives. It does.`,
+    'There is nothing to do.',
+  ])
+
 function compose(to: string, subject: string, code: string | undefined, [first, ...rest]: string[]): Mail {
   const paragraphs = [first, ...(code ? [code] : []), ...rest]
   const body = html`<!doctype html>

@@ -47,6 +47,13 @@ export async function openEmbeddedPostgres(dataDir: string): Promise<{ url: stri
   }
 }
 
+/** Returns the URL of the PostgreSQL in a folder if it is running already, for a server; undefined if it is not. */
+export async function findEmbeddedPostgres(dataDir: string): Promise<string | undefined> {
+  const home = join(resolve(dataDir), 'postgres')
+  const running = await findRunning(join(home, 'cluster'))
+  return running && urlOf(running.port, await readPassword(home, home), 'docket')
+}
+
 /**
  * Removes the variables that configure libpq and postgres.js (PGSSLMODE, PGOPTIONS, PGDATA and so on) from the environment of
  * this process: they are meant for another PostgreSQL.

@@ -9,7 +9,6 @@ import { onNode } from '../database/tls.ts'
 import { nameOf } from '../database/url.ts'
 import { demoGreeting, fillDemo } from '../demo/seed.ts'
 import { Hub } from '../events/hub.ts'
-import { createMailer } from '../mail/mailer.ts'
 import { maintain } from '../maintenance.ts'
 import type { Services } from '../services.ts'
 import { type Settings, StartupError, warnAboutRateLimits } from '../settings.ts'
@@ -18,6 +17,7 @@ import { assertMigrated, migrate, openDatabase } from './database.ts'
 import { createHttpServer, stopServer } from './http-server.ts'
 import { createNodeKdf } from './kdf.ts'
 import { createLog } from './log.ts'
+import { nameOfMail, openMailer } from './mail.ts'
 import { stopSignal } from './signals.ts'
 
 /** Milliseconds that open requests may take after the signal to stop. */
@@ -73,7 +73,7 @@ async function openServices(settings: Settings) {
     now: clock.now,
     hub: new Hub(db, { clock, log, runInBackground }),
     kdf: createNodeKdf(settings.PASSWORD_HASHER ?? 'pbkdf2_sha256'),
-    sendMail: createMailer(settings, console.log),
+    sendMail: await openMailer(settings),
     asset: readAsset,
     encode,
   } satisfies Omit<Services, 'address'>
@@ -132,17 +132,16 @@ function explain(code: string | undefined, HOST: string, PORT: number) {
 }
 
 function greeting(settings: Settings, { address, port }: AddressInfo, demoTime: Date | undefined) {
-  const { DATABASE_URL, DATA_DIR, RESEND_API_KEY, RATE_LIMITS } = settings
+  const { DATABASE_URL, DATA_DIR, RATE_LIMITS } = settings
   const origin = `http://${isIPv6(address) ? `[${address}]` : address}:${port}`
   const database = DATABASE_URL ? nameOf(DATABASE_URL) : `embedded PostgreSQL in ${DATA_DIR}`
-  const mail = RESEND_API_KEY ? 'sent by Resend' : 'printed here with its codes (to send it, set RESEND_API_KEY)'
   const limits = RATE_LIMITS === 'off' ? '  Rate limits    off: passwords and codes can be guessed without limit\n' : ''
   return `
 Docket ${manifest.version} is running.
 
   API and docs   ${origin}/docs/
   Database       ${database}
-  Mail           ${mail}
+  Mail           ${nameOfMail(settings)}
 ${limits}${demoTime ? demoGreeting(origin, demoTime) : ''}
 Press Ctrl-C to stop.
 `

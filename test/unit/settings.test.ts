@@ -46,6 +46,12 @@ describe('reading a wrong setting', () => {
     ['DATABASE_URL', 'postgres://a:secret#x@h/d', '# as %23'],
     ['POOL_SIZE', '0', 'a number of connections from 1 to 1000'],
     ['RESEND_BASE_URL', 'api.resend.com', 'https://api.resend.com'],
+    ['SMTP_URL', 'mail.example.com', 'smtps://user:password@mail.example.com'],
+    ['SMTP_URL', 'https://u:secret@mail.example.com', 'smtps://'],
+    ['SMTP_URL', 'smtp://u:secret%zz@mail.example.com', 'smtps://'],
+    ['SMTP_URL', 'smtp://mail.example.com/?secure=false', 'smtps://'],
+    ['SERVICE_NAME', 'Docket <script>', 'at most 60 characters'],
+    ['SERVICE_NAME', 'Docket\nBcc: a@b.example', 'at most 60 characters'],
     ['MAIL_FROM', 'Docket', 'Docket <no-reply@example.com>'],
     ['MAIL_FROM', 'a@b.example\r\nBcc: c@d.example', 'Docket <no-reply@example.com>'],
     ['CORS_ORIGINS', '*', 'https://app.example.com'],
@@ -95,10 +101,17 @@ describe('reading a wrong setting', () => {
     expect(readSettings({ NODE_ENV: 'development', RATE_LIMITS: 'off' })).toMatchObject({ RATE_LIMITS: 'off' })
     expect(readSettings({ NODE_ENV: 'production', ...mail })).toMatchObject({ RATE_LIMITS: 'on' })
     expect(() => readSettings({ NODE_ENV: 'production' })).toThrow(
-      /^RESEND_API_KEY is required with NODE_ENV=production/,
+      /^RESEND_API_KEY or SMTP_URL is required with NODE_ENV=production/,
     )
     const unlimited = { NODE_ENV: 'production', RATE_LIMITS: 'off', ...mail }
     expect(() => readSettings(unlimited)).toThrow(/^RATE_LIMITS must be on with NODE_ENV=production/)
+  })
+
+  test('refuses two providers of mail, and takes SMTP_URL in production', () => {
+    const smtp = { SMTP_URL: 'smtp://u:secret@mail.example.com', MAIL_FROM: 'a@b.example' }
+    expect(() => readSettings({ ...smtp, RESEND_API_KEY: 're_x' })).toThrow(/^RESEND_API_KEY and SMTP_URL are both set/)
+    expect(() => readSettings({ SMTP_URL: smtp.SMTP_URL })).toThrow(/^MAIL_FROM is required with SMTP_URL/)
+    expect(readSettings({ ...smtp, NODE_ENV: 'production' })).toMatchObject(smtp)
   })
 
   test('requires MAIL_FROM with RESEND_API_KEY', () => {
