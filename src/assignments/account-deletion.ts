@@ -95,10 +95,13 @@ const removals = sql`
     from returned where search.assignment = returned.id
   )`
 
-/** The common table expressions that take everything personal from `account`. */
+/**
+ * The common table expressions that take everything personal from `account`. The address, which must be unique, becomes one that
+ * no request can name: it has a control character.
+ */
 const emptying = sql`
   emptied as (
-    update users set email = account.id::text, first_name = '', last_name = '', password = '',
+    update users set email = chr(1) || account.id, first_name = '', last_name = '', password = '',
       password_version = users.password_version + 1, updated_at = ${now}, deleted_at = ${now}
     from account where users.id = account.id
   ), ended_sessions as (

@@ -192,9 +192,8 @@ const SCAN_LIMIT = 10_000
 /** Returns the statement of a page with search terms. */
 function searchPage(query: PageQuery, limit: unknown): SQL {
   const { keys, filter } = query
-  const scan = (rows: unknown) => sql`
-    select * from (${plainPage({ ...query, filter: { ...filter, terms: 0 } }, rows)}) as scanned
-    where ${containsTerms(filter.terms)}`
+  const nextRows = (rows: unknown) => plainPage({ ...query, filter: { ...filter, terms: 0 } }, rows)
+  const scan = (rows: unknown) => sql`select * from (${nextRows(rows)}) as scanned where ${containsTerms(filter.terms)}`
   return sql`
     with sample as materialized (
       select case when exists (${scan(SAMPLE_SIZE)}) then ${sql.raw(String(SCAN_LIMIT))} else 0 end as rows_to_scan
@@ -203,15 +202,19 @@ function searchPage(query: PageQuery, limit: unknown): SQL {
     near as materialized (
       ${scan(sql`(select rows_to_scan from sample)`)} ${orderBy(keys)} limit ${limit}::int
     ), enough as (
-      select count(*) = ${limit}::int as is_full from near
+      select case
+        when count(*) = ${limit}::int then true
+        -- The list has no more rows than the sample, and all of them were read.
+        else (select count(*) from (${nextRows(SAMPLE_SIZE)}) as scanned) < ${sql.raw(String(SAMPLE_SIZE))}
+      end as is_complete from near
     )
     select * from (
-      select * from near where (select is_full from enough)
+      select * from near where (select is_complete from enough)
       union all
-      -- If they do not fill the page, all matches.
+      -- If they do not fill the page, and the list has more rows, all matches.
       select ${assignmentColumns}, ${keyColumns(keys)}
       from assignment_search join assignments on assignments.id = assignment_search.assignment
-      where ${and(matchesSearch(filter), isAfterCursor(query))} and not (select is_full from enough)
+      where ${and(matchesSearch(filter), isAfterCursor(query))} and not (select is_complete from enough)
     ) as matching
     ${orderBy(keys)} limit ${limit}::int`
 }
