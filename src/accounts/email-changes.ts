@@ -13,34 +13,34 @@ const { placeholder } = sql
 const expiry = (now: Date) => new Date(now.getTime() + EMAIL_CHANGE_MINUTES * 60_000).toISOString()
 
 /**
- * Stores the new address of an account until it is verified, and returns its code, which ends an older one. Returns undefined,
- * and stores nothing, if another account has the address. Only a caller whose password was just checked may request it: the
- * change ends with that password.
+ * Stores the new address of an account until it is verified, and returns its code, which ends an older one. If another account
+ * has the address, it is stored all the same, so that the caller sees no difference, but its code must not be sent. Returns
+ * undefined if the password has changed since it was checked: the change counts for that password only.
  */
 export async function createEmailChange(
   db: Database,
   { account, password_version }: Pick<Session, 'account' | 'password_version'>,
   email: string,
   now: Date,
-) {
+): Promise<{ code: string; is_taken: boolean } | undefined> {
   const code = newCode()
   const values = { user_id: account.id, email, code_hash: hashCode(code), password_version, expires_at: expiry(now) }
-  const stored = await insertChange(db, values)
-  return stored.length > 0 ? code : undefined
+  const [stored] = await insertChange(db, values)
+  return stored && { code, ...stored }
 }
 
-const insertChange = statement(sql`
+const insertChange = statement<{ is_taken: boolean }>(sql`
   insert into email_changes (user_id, email, code_hash, password_version, expires_at)
   select id, ${placeholder('email')}, ${placeholder('code_hash')}::bytea, password_version,
     ${placeholder('expires_at')}::timestamptz
   from users
-  where id = ${placeholder('user_id')} and password_version = ${placeholder('password_version')} and not exists (
-    select from users where ${addressKey(sql`email`)} = ${addressKey(sql`${placeholder('email')}`)}
-      and id <> ${placeholder('user_id')}
-  )
+  where id = ${placeholder('user_id')} and password_version = ${placeholder('password_version')}
   on conflict (user_id) do update set email = excluded.email, code_hash = excluded.code_hash,
     password_version = excluded.password_version, expires_at = excluded.expires_at
-  returning user_id`)
+  returning exists (
+    select from users where ${addressKey(sql`users.email`)} = ${addressKey(sql`${placeholder('email')}`)}
+      and id <> ${placeholder('user_id')}
+  ) as is_taken`)
 
 /** Gives the last unused code of an account for an address the lifetime of a new one. */
 export async function extendEmailChange(db: Database, user_id: string, email: string, now: Date): Promise<void> {

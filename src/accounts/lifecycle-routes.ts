@@ -124,18 +124,19 @@ export const lifecycleRoutes = new OpenAPIHono<Env>()
 
 /** Mails the code of an e-mail change and a notice to the old address or, if another account has the address, tells its owner. */
 async function mailEmailChange({ db, sendMail, settings }: Services, session: Session, email: string, now: Date) {
-  const code = await createEmailChange(db, session, email, now)
+  const change = await createEmailChange(db, session, email, now)
+  if (!change) return
   const occasion = { at: now, service: settings.SERVICE_NAME }
-  if (code) {
-    const mails = [
-      emailChangeMail(email, { code, minutes: EMAIL_CHANGE_MINUTES, ...occasion }),
-      emailChangeNotice(session.account.email, occasion),
-    ]
-    await Promise.all(mails.map(sendMail))
+  if (change.is_taken) {
+    const owner = await findUser(db, email)
+    if (owner) await sendMail(accountExistsMail(owner.email, occasion))
     return
   }
-  const owner = await findUser(db, email)
-  if (owner && owner.id !== session.account.id) await sendMail(accountExistsMail(owner.email, occasion))
+  const mails = [
+    emailChangeMail(email, { code: change.code, minutes: EMAIL_CHANGE_MINUTES, ...occasion }),
+    emailChangeNotice(session.account.email, occasion),
+  ]
+  await Promise.all(mails.map(sendMail))
 }
 
 /** Removes what is left of a deleted account, in the background if it takes long. */

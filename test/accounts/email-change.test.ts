@@ -32,7 +32,7 @@ const codeTo = (email: string) =>
 /** Stores a change as its request would, and returns its code. */
 async function insertChange(user: User, email: string) {
   const session = { password_version: 1, account: user }
-  return (await createEmailChange(db, session, email, now())) as string
+  return (await createEmailChange(db, session, email, now()))?.code as string
 }
 
 const activate = (code: string) => call('POST', '/accounts/activate-account/', { body: { code } })
@@ -95,7 +95,7 @@ test('a code is useless without a session of the account that requested it', asy
   expect(await verify(ada, code)).toMatchObject({ status: 200, body: { email } })
 })
 
-test('a taken address gets the same response, and only its owner hears of it', async () => {
+test('a taken address gets the same response and export, and only its owner hears of it', async () => {
   const [ada, bob] = [await createUser(), await createUser()]
   const free = await request(ada, newAddress())
   await drain()
@@ -105,6 +105,9 @@ test('a taken address gets the same response, and only its owner hears of it', a
   expect(comparable(taken)).toEqual(comparable(free))
   expect(mailsTo(bob.email).map(({ subject }) => subject)).toEqual(['You already have an account'])
   expect(mailsTo(ada.email)).toHaveLength(before)
+  // The export would tell a change that is stored from one that is not, and so would the code of an earlier one.
+  const { pending } = JSON.parse((await call('GET', '/accounts/export/', { token: ada.token })).text)
+  expect(pending.email_change.email).toBe(bob.email.toUpperCase())
 })
 
 describe('a request', () => {

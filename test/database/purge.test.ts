@@ -1,9 +1,18 @@
 import { expect, test } from 'vitest'
 import { hashCode, newCode } from '../../src/accounts/codes.ts'
+import { createEmailChange } from '../../src/accounts/email-changes.ts'
 import { createPasswordReset } from '../../src/accounts/password-resets.ts'
 import { createSignup } from '../../src/accounts/signups.ts'
 import type { Database } from '../../src/database/connect.ts'
-import { common_passwords, password_resets, rate_limits, sessions, signups, users } from '../../src/database/schema.ts'
+import {
+  common_passwords,
+  email_changes,
+  password_resets,
+  rate_limits,
+  sessions,
+  signups,
+  users,
+} from '../../src/database/schema.ts'
 import { tryConsume } from '../../src/http/rate-limit.ts'
 import { readSettings } from '../../src/settings.ts'
 import { openDocket, PASSWORD } from '../support/fixtures.ts'
@@ -11,6 +20,7 @@ import { openDocket, PASSWORD } from '../support/fixtures.ts'
 const countRows = async (db: Database) => ({
   signups: await db.$count(signups),
   password_resets: await db.$count(password_resets),
+  email_changes: await db.$count(email_changes),
   rate_limits: await db.$count(rate_limits),
   sessions: await db.$count(sessions),
 })
@@ -22,6 +32,7 @@ test('the purge removes expired rows and nothing else', async () => {
   const [ada, bob, eve] = [await createUser(), await createUser(), await createUser()]
   await createSignup(db, { ...pending, email: 'old@example.com' }, now())
   await createPasswordReset(db, ada.email, now())
+  await createEmailChange(db, { account: ada, password_version: 1 }, 'old@example.org', now())
   await tryConsume(services, [{ name: 'test', max: 1, seconds: 60 }, 'old'])
   await call('POST', '/accounts/password-change/', {
     token: eve.token,
@@ -35,11 +46,12 @@ test('the purge removes expired rows and nothing else', async () => {
   advance(30 * 86_400 - 1)
   await createSignup(db, { ...pending, email: 'new@example.com' }, now())
   await createPasswordReset(db, bob.email, now())
+  await createEmailChange(db, { account: bob, password_version: 1 }, 'new@example.org', now())
   await tryConsume(services, [{ name: 'test', max: 1, seconds: 60 }, 'new'])
-  expect(await countRows(db)).toEqual({ signups: 2, password_resets: 2, rate_limits: 2, sessions: 4 })
+  expect(await countRows(db)).toEqual({ signups: 2, password_resets: 2, email_changes: 2, rate_limits: 2, sessions: 4 })
 
   await Promise.all([purge(), purge()])
-  expect(await countRows(db)).toEqual({ signups: 1, password_resets: 1, rate_limits: 1, sessions: 3 })
+  expect(await countRows(db)).toEqual({ signups: 1, password_resets: 1, email_changes: 1, rate_limits: 1, sessions: 3 })
   expect((await db.select().from(signups))[0]?.email).toBe('new@example.com')
   expect((await db.select().from(password_resets))[0]?.user_id).toBe(bob.id)
   expect(await call('GET', '/accounts/', { token: eve.token })).toMatchObject({ status: 200 })

@@ -178,7 +178,8 @@ export class FuzzState {
       return createSignup(db, { email: address, first_name: 'A', last_name: 'B', password }, now())
     }
     const [user] = await db.select().from(users).where(eq(users.id, id))
-    return user && createEmailChange(db, { account: user, password_version: user.password_version }, address, now())
+    const session = user && { account: user, password_version: user.password_version }
+    return session && (await createEmailChange(db, session, address, now()))?.code
   }
 }
 
