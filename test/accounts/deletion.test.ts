@@ -131,6 +131,18 @@ describe('a deleted account', () => {
     expect(versions).toEqual([{ version: '7' }])
   })
 
+  test('leaves its pending address to others', async () => {
+    const [ada, bob] = [await createUser(), await createUser()]
+    const email = 'wanted@example.org'
+    const session = { password_version: 1, account: ada }
+    const code = (await createEmailChange(db, session, email, now()))?.code
+    await remove(ada)
+    const change = (await createEmailChange(db, { ...session, account: bob }, email, now()))?.code
+    const verify = (body: Json) => call('POST', '/accounts/email-change/verify/', { token: bob.token, body })
+    expect(await verify({ code })).toMatchObject({ status: 400 })
+    expect(await verify({ code: change })).toMatchObject({ status: 200, body: { id: bob.id, email } })
+  })
+
   test('cannot be assigned to', async () => {
     const [ada, bob] = [await createUser(), await createUser()]
     await remove(ada)
@@ -317,10 +329,28 @@ describe('a deletion in parallel', () => {
       const assigning = Array.from({ length: 6 }, () =>
         call('POST', '/assignments/', { token: cy.token, body: { name: 'New', assignee: ada.id } }),
       )
-      const others = [remove(ada), remove(ada), logIn(ada.email, PASSWORD), read(ada, '/assignments/')]
+      const { token } = ada
+      const change = { email: `moved.${ada.email}`, password: PASSWORD }
+      const others = [
+        remove(ada),
+        remove(ada),
+        logIn(ada.email, PASSWORD),
+        read(ada, '/assignments/'),
+        read(ada, '/assignments/events/?cursor=start'),
+        call('POST', '/accounts/password-reset/', { body: { email: ada.email } }),
+        call('POST', '/accounts/email-change/', { token, body: change }),
+        call('POST', '/accounts/signup/', { body: createSignupBody(ada.email) }),
+      ]
       const responses = await Promise.all([...work, ...others, ...assigning])
       expect(responses.filter(({ status }) => status >= 500)).toEqual([])
       expect(await db.$count(users, sql`id = ${ada.id}`)).toBe(0)
+      await drain()
+      expect(await placesOf(ada.id)).toEqual([
+        'assignment_events.actor',
+        'assignment_events.assignee',
+        'assignment_events.creator',
+        'assignment_events.old_assignee',
+      ])
       await expectConsistent()
     }
   })

@@ -43,6 +43,8 @@ test('every example of the docs page works as it is, except for codes and ids', 
   await succeed(200, 'followAssignments', { tag })
   expect(await succeed(200, 'reportThroughput', { tag: 'Reports' })).toMatch(/"done": 1/)
   await succeed(200, 'reportFlow', { tag: 'Reports' })
+  expect(await succeed(200, 'listPeople')).toContain('Lovelace')
+  await succeed(200, 'exportAccount')
   await succeed(204, 'deleteAssignment', { tag, fields })
   for (const operation of ['isAlive', 'isReady']) await succeed(200, operation, { tag: 'Health' })
 
@@ -55,7 +57,14 @@ test('every example of the docs page works as it is, except for codes and ids', 
   await succeed(200, 'resetPassword', { body: reset })
   await unauthorize(page)
   await authorize(page, await logIn({ body: { email: 'ada@example.com', password: PASSWORD } }))
+  const email = 'ada@example.org'
+  await succeed(202, 'requestEmailChange', { body: { email, password: PASSWORD } })
+  const change = { code: await codeIn(server, 'Confirm your new e-mail address') }
+  expect(await succeed(200, 'changeEmail', { body: change })).toContain(email)
   await succeed(204, 'logOut')
+  await unauthorize(page)
+  await authorize(page, await logIn({ body: { email, password: PASSWORD } }))
+  await succeed(204, 'deleteAccount', { body: { password: PASSWORD } })
 
   const { paths } = (await (await fetch(`${url}/openapi.json`)).json()) as Json
   const operations = Object.values<Json>(paths).flatMap((item) => Object.values<Json>(item))
