@@ -118,7 +118,8 @@ function toStream(
         controller.close()
       } catch (error) {
         onError(error)
-        controller.error(error)
+        // Without details: the server prints it.
+        controller.error(new Error('An export broke off. The log has the reason.'))
       }
       end()
     },
