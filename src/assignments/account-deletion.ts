@@ -108,8 +108,9 @@ const emptying = sql`
     delete from sessions using account where user_id = account.id
   ), ended_reset as (
     delete from password_resets using account where user_id = account.id
-  ), ended_change as (
-    delete from email_changes using account where user_id = account.id
+  ), ended_changes as (
+    delete from email_changes using account
+    where user_id = account.id or ${addressKey(sql`email_changes.email`)} = ${addressKey(sql`account.email`)}
   ), ended_signups as (
     delete from signups using account where ${addressKey(sql`signups.email`)} = ${addressKey(sql`account.email`)}
   )`

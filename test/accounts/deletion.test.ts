@@ -155,6 +155,7 @@ describe('a deleted account', () => {
   test('leaves no address, name and private text in any table', async () => {
     const ada = await createUser({ first_name: 'Xaviera', last_name: 'Quillfeather', email: 'xaviera@example.com' })
     const [bob, cy] = [await createUser(), await createUser()]
+    await createEmailChange(db, { password_version: 1, account: bob }, ada.email, now())
     const waiting = { first_name: 'Xaviera', last_name: 'Quillfeather', email: 'xaviera@example.com' }
     await createEmailChange(db, { password_version: 1, account: ada }, 'xaviera@example.org', now())
     await db.execute(sql`update users set email = 'moved@example.com' where id = ${ada.id}`)
