@@ -175,13 +175,13 @@ describe('an export breaks off, so that no client takes it for complete,', () =>
   test('if its session ends', async () => {
     const { ada, response } = await startLarge()
     await call('POST', '/accounts/logout/', { token: ada.token })
-    await expect(response.bytes()).rejects.toThrow()
+    await expect(response.arrayBuffer()).rejects.toThrow()
   })
 
   test('if its account is deleted', async () => {
     const { ada, response } = await startLarge()
     await call('POST', '/accounts/delete/', { token: ada.token, body: { password: PASSWORD } })
-    await expect(response.bytes()).rejects.toThrow()
+    await expect(response.arrayBuffer()).rejects.toThrow()
   })
 })
 
