@@ -120,4 +120,5 @@ test('the embedded database is found while its server runs', async () => {
   await server.url()
   const { code, out } = await run(['users', 'list', '--json'], { DATABASE_URL: '', DATA_DIR: folder })
   expect([code, out]).toEqual([0, '[]\n'])
+  expect(await server.stop()).toBe(0)
 })
